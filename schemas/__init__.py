@@ -1,0 +1,1 @@
+"""What is said: envelopes, events, topics and their published documents."""

@@ -1,0 +1,156 @@
+"""Who says what, when, about whom: the CloudEvents 1.0 attributes that every event carries as Kafka headers.
+
+Kafka binary mode (CloudEvents Kafka Protocol Binding 1.0.2, section 3.2): attributes are ``ce_``-prefixed UTF-8
+headers, ``content-type`` stands for ``datacontenttype``, and the record's value is the data alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.errors import UndecodableEvent
+
+JSON = "application/json"
+SAFETENSORS = "application/vnd.safetensors"
+SCHEMA_PREFIX = "urn:currere:schema:"
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a record stands in the log. It is the identity of an *input*, readable or not."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        """The inverse of ``str``. Raises ValueError."""
+        topic, partition, offset = text.rsplit("/", 2)
+        return cls(topic, int(partition), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The attributes of one event.
+
+    ``type`` is the topic's event type with its major version (``edu.interaction.v1``); ``schema_version`` is
+    ``major.minor`` and travels in ``ce_dataschema``. ``causes`` names the input records that this event is the outcome
+    of (extension attribute ``causes``): a successor that finds the event in the log knows which inputs it need not
+    decide again. ``traceparent`` is W3C Trace Context.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    subject: str
+    schema_version: str
+    tenant: str
+    content_type: str = JSON
+    traceparent: str | None = None
+    causes: tuple[Origin, ...] = ()
+
+    @property
+    def dataschema(self) -> str:
+        """The URN under which the schema of the data is published."""
+        return f"{SCHEMA_PREFIX}{self.type.rsplit('.v', 1)[0]}:{self.schema_version}"
+
+    def headers(self) -> Headers:
+        """These attributes as Kafka headers, in a fixed order, so that equal events are equal bytes."""
+        pairs = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", self.id),
+            ("ce_source", self.source),
+            ("ce_type", self.type),
+            ("ce_time", self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
+            ("ce_subject", self.subject),
+            ("ce_dataschema", self.dataschema),
+            ("ce_tenant", self.tenant),
+            ("content-type", self.content_type),
+        ]
+        if self.causes:
+            pairs.append(("ce_causes", ",".join(map(str, self.causes))))
+        if self.traceparent:
+            pairs.append(("traceparent", self.traceparent))
+        return tuple((name, value.encode()) for name, value in pairs)
+
+
+REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_dataschema", "ce_tenant")
+LONGEST_ATTRIBUTE = 512  # characters; an id becomes part of a Redis key
+
+
+def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """The envelope in ``headers``; unknown headers are ignored, as CloudEvents demands.
+
+    Raises:
+        UndecodableEvent: a required attribute is absent, empty, too long or not what its name promises.
+    """
+    found: dict[str, str] = {}
+    for name, value in headers:
+        try:
+            found[name] = (value or b"").decode()
+        except UnicodeDecodeError as error:
+            raise UndecodableEvent(f"header {name} is not UTF-8: {error}") from error
+    for name in REQUIRED:
+        if not found.get(name):
+            raise UndecodableEvent(f"header {name} is missing; an event has the headers {', '.join(REQUIRED)}")
+        if len(found[name]) > LONGEST_ATTRIBUTE:
+            raise UndecodableEvent(f"header {name} has {len(found[name])} characters, at most {LONGEST_ATTRIBUTE}")
+    if found["ce_specversion"] != "1.0":
+        raise UndecodableEvent(f"ce_specversion is {found['ce_specversion']!r}, expected '1.0'")
+    return Envelope(
+        id=found["ce_id"],
+        source=found["ce_source"],
+        type=found["ce_type"],
+        time=_time(found["ce_time"]),
+        subject=found["ce_subject"],
+        schema_version=_schema_version(found["ce_dataschema"]),
+        tenant=found["ce_tenant"],
+        content_type=found.get("content-type", JSON),
+        traceparent=found.get("traceparent"),
+        causes=_causes(found.get("ce_causes", "")),
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UndecodableEvent(f"ce_time {text!r} is no RFC 3339 time") from error
+    if time.tzinfo is None:
+        raise UndecodableEvent(f"ce_time {text!r} has no time zone; write it in UTC with a final Z")
+    return time
+
+
+def _schema_version(dataschema: str) -> str:
+    version = dataschema.rsplit(":", 1)[-1]
+    major, _, minor = version.partition(".")
+    if not dataschema.startswith(SCHEMA_PREFIX) or not (major.isdigit() and minor.isdigit()):
+        raise UndecodableEvent(f"ce_dataschema {dataschema!r} is not of the form {SCHEMA_PREFIX}NAME:MAJOR.MINOR")
+    return version
+
+
+def _causes(text: str) -> tuple[Origin, ...]:
+    try:
+        return tuple(map(Origin.parse, text.split(","))) if text else ()
+    except ValueError as error:
+        raise UndecodableEvent(f"ce_causes {text!r} is no list of topic/partition/offset") from error
+
+
+def derive_id(kind: str, *parts: str) -> str:
+    """The id of an output: a function of what it is the outcome of, so that computing it again cannot make a second."""
+    return f"{kind}-{hashlib.sha256(chr(31).join(parts).encode()).hexdigest()[:24]}"
+
+
+def content_digest(value: bytes) -> str:
+    """Sixteen hex digits that tell a repeated event from one that reuses its id for other content."""
+    return hashlib.sha256(value).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""How data flows: processors, roles, engines, watcher, client and command line."""

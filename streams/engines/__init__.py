@@ -1,0 +1,1 @@
+"""Engines: one protocol for running processors over a log."""
