@@ -1,0 +1,281 @@
+"""What is kept for replay: the index of a weighted reservoir with a sub-reservoir for each class.
+
+A-Res (Efraimidis & Spirakis 2006) as bottom-k: an entry's key is ``ln(-ln u) - ln w - decay * t`` with ``u`` a hash of
+its id, and small keys are kept. No random source, no counter: what is kept is a function of what was offered.
+
+**What holds.** Let an id name one entry. Then at every moment, for every order of offers, repeats and merges:
+
+1. at most ``capacity`` entries, at most ``share * capacity`` of one learner and of one rater;
+2. within a class, learner and rater, smaller keys are kept before larger ones;
+3. while in each class entries leave for the class's size and for *one* kind of cap (learner or rater), and at most
+   ``classes`` classes occur, what is kept is a function of the set offered: free of order, idempotent, mergeable.
+
+Why 3: a class keeps the ``q`` smallest keys after each learner has kept its ``m`` smallest, and the level ``q`` only
+falls as entries come (the sizes that it divides the capacity among only grow), so whoever left would leave again.
+With both kinds of cap at work in one class this is the intersection of two matroids, where no bounded memory can be
+free of order; 1 and 2 still hold. ``evict`` (a retraction) leaves a hole: whoever left before does not come back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from math import log
+from typing import NamedTuple
+
+from pydantic_core import from_json, to_json
+
+MS_PER_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """What the memory holds and how it is replayed.
+
+    ``capacity`` in entries; ``threshold`` is the least importance admitted; ``replay`` the entries a request replays;
+    shares are of capacity, 1 or more means uncapped. ``classes`` is how many classes are expected: a learner's cap is
+    spread evenly over them. ``decay_per_day`` halves an entry's chances every ``ln 2 / decay_per_day`` days.
+    ``alpha`` sharpens priorities, ``beta`` is the strength of their correction (Schaul 2016, section 3.4).
+    """
+
+    capacity: int = 2_000
+    threshold: float = 0.0
+    replay: int = 32
+    learner_share: float = 0.1
+    rater_share: float = 0.5
+    classes: int = 8
+    decay_per_day: float = 0.0
+    least_weight: float = 0.05
+    alpha: float = 0.6
+    beta: float = 0.4
+
+    def cap(self, share: float) -> int:
+        """The entries that one learner or rater may hold, at least one."""
+        return self.capacity if share >= 1 else max(int(share * self.capacity), 1)
+
+    def cap_in_class(self, share: float) -> int:
+        """The entries that one learner or rater may hold of one class, at least one."""
+        return self.capacity if share >= 1 else max(int(share * self.capacity / self.classes), 1)
+
+
+MISSION = MemorySettings(capacity=1_000, threshold=0.8, replay=8)
+
+
+class Entry(NamedTuple):
+    """One remembered example; its payload lies elsewhere under ``id``. Smaller keys are kept."""
+
+    id: str
+    key: float
+    weight: float
+    label: str
+    learner: str | None
+    rater: str | None
+    added_ms: int
+    replayed: int = 0
+
+
+def entry(
+    settings: MemorySettings,
+    id: str,
+    importance: float,
+    label: str,
+    learner: str | None,
+    rater: str | None,
+    added_ms: int,
+) -> Entry:
+    """The entry of an example of class ``label`` that the log received at ``added_ms`` (epoch milliseconds)."""
+    weight = max(importance, settings.least_weight)
+    key = rank(id, weight, settings.decay_per_day * added_ms / MS_PER_DAY)
+    return Entry(id, key, weight, label, learner, rater, added_ms)
+
+
+def rank(id: str, weight: float, forward: float = 0.0) -> float:
+    """``ln(-ln u) - ln weight - forward`` with u in (0, 1) a hash of ``id``: the log of an exponential of rate weight.
+
+    Efraimidis & Spirakis (2006), algorithm A-Res, in logarithms; ``forward`` is Cormode et al.'s (2009) forward decay.
+    """
+    uniform = ((int.from_bytes(sha256(id.encode()).digest()[:8], "big") >> 12) + 0.5) / 2**52
+    return log(-log(uniform)) - log(weight) - forward
+
+
+Ranked = list[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The index: entries by id and, for each class, (key, id) in rising order. Made by ``Memory.of`` and ``admit``."""
+
+    settings: MemorySettings
+    entries: Mapping[str, Entry]
+    ranked: Mapping[str, Ranked]
+    held: Counter[tuple[str, str, str]]
+
+    @classmethod
+    def of(cls, settings: MemorySettings, entries: Iterable[Entry] = ()) -> Memory:
+        """The memory that keeps what ``settings`` let it of ``entries``."""
+        whole = _index(settings, {entry.id: entry for entry in entries})
+        # What was kept under the same settings fits: admitting 2,000 entries one by one takes four times as long.
+        return whole if _fits(whole) else admit(_index(settings, {}), *whole.ordered)[0]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory) and (self.settings, self.entries) == (other.settings, other.entries)
+
+    __hash__ = None  # type: ignore[assignment]  # a memory is no key
+
+    @cached_property
+    def ordered(self) -> tuple[Entry, ...]:
+        """Its entries in an order that depends on nothing else: by class, then by key."""
+        return tuple(self.entries[id] for label in sorted(self.ranked) for _, id in self.ranked[label])
+
+    def to_bytes(self) -> bytes:
+        """All entries as JSON columns. A caller that writes often stores entries singly, see ``changes``."""
+        return to_json(dict(zip(Entry._fields, zip(*self.ordered, strict=True), strict=False)))
+
+    @classmethod
+    def from_bytes(cls, value: bytes, settings: MemorySettings) -> Memory:
+        """The inverse of ``to_bytes``, cut down where ``settings`` now allow less. Raises ValueError, KeyError."""
+        columns = from_json(value)
+        return cls.of(settings, map(Entry, *(columns[name] for name in Entry._fields)) if columns else ())
+
+
+def admit(memory: Memory, *entries: Entry) -> tuple[Memory, tuple[str, ...]]:
+    """The memory after ``entries`` were offered, and the ids it held before and does not hold now."""
+    draft = _Draft(memory)
+    for offered in entries:
+        if offered.weight >= memory.settings.threshold and offered.id not in draft.entries:
+            draft.put(offered)
+    return draft.whole(), tuple(id for id in draft.left if id in memory.entries)
+
+
+def evict(memory: Memory, id: str) -> Memory:
+    """The memory without ``id``: a retraction, a withdrawn consent, an erasure."""
+    if id not in memory.entries:
+        return memory
+    draft = _Draft(memory)
+    draft.drop(memory.entries[id])
+    return draft.whole()
+
+
+def merge(one: Memory, other: Memory) -> Memory:
+    """The memory of what either was offered; replay counts are the larger."""
+    merged, _ = admit(one, *other.ordered)
+    more = {
+        id: held._replace(replayed=other.entries[id].replayed)
+        for id, held in merged.entries.items()
+        if id in other.entries and other.entries[id].replayed > held.replayed
+    }
+    return Memory(merged.settings, {**merged.entries, **more}, merged.ranked, merged.held) if more else merged
+
+
+def replayed(memory: Memory, ids: Iterable[str]) -> Memory:
+    """The memory after ``ids`` were replayed once more; ids that it does not hold are passed over."""
+    held = (memory.entries[id] for id in ids if id in memory.entries)
+    more = {entry.id: entry._replace(replayed=entry.replayed + 1) for entry in held}
+    return Memory(memory.settings, {**memory.entries, **more}, memory.ranked, memory.held)
+
+
+class Changes(NamedTuple):
+    """What to write and what to delete, so that a stored memory becomes another."""
+
+    put: tuple[Entry, ...]
+    drop: tuple[str, ...]
+
+
+def changes(before: Memory, after: Memory) -> Changes:
+    """The entries of ``after`` that ``before`` does not hold so, and the ids that only ``before`` holds."""
+    old, new = before.entries, after.entries
+    put = tuple(entry for id, entry in new.items() if old.get(id) is not entry)
+    return Changes(put, tuple(id for id in old if id not in new))
+
+
+def _index(settings: MemorySettings, entries: Mapping[str, Entry]) -> Memory:
+    ranked: dict[str, Ranked] = {}
+    for entry in entries.values():
+        ranked.setdefault(entry.label, []).append((entry.key, entry.id))
+    for pairs in ranked.values():
+        pairs.sort()
+    return Memory(settings, entries, ranked, Counter(who for entry in entries.values() for who in _holders(entry)))
+
+
+def _fits(memory: Memory) -> bool:
+    settings, total = memory.settings, Counter[tuple[str, str]]()
+    shares = {"learner": settings.learner_share, "rater": settings.rater_share}
+    for (kind, name, _), count in memory.held.items():
+        total[kind, name] += count
+    return (
+        len(memory) <= settings.capacity
+        and all(entry.weight >= settings.threshold for entry in memory.entries.values())
+        and all(count <= settings.cap_in_class(shares[kind]) for (kind, _, _), count in memory.held.items())
+        and all(count <= settings.cap(shares[kind]) for (kind, _), count in total.items())
+    )
+
+
+class _Draft:
+    """A memory being changed: the one place where its index is mutable."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.settings = memory.settings
+        self.entries = dict(memory.entries)
+        self.ranked = {label: ranked.copy() for label, ranked in memory.ranked.items()}
+        self.held = memory.held.copy()
+        self.left: list[str] = []
+
+    def whole(self) -> Memory:
+        return Memory(self.settings, self.entries, self.ranked, self.held)
+
+    def put(self, entry: Entry) -> None:
+        self.entries[entry.id] = entry
+        insort(self.ranked.setdefault(entry.label, []), (entry.key, entry.id))
+        for who in _holders(entry):
+            self.held[who] += 1
+        for kind, share in (("learner", self.settings.learner_share), ("rater", self.settings.rater_share)):
+            if entry.id in self.entries:
+                self._cap(entry.label, kind, getattr(entry, kind), share)
+        while len(self.entries) > self.settings.capacity:
+            self.drop(self._worst_of_largest())
+
+    def drop(self, entry: Entry) -> None:
+        del self.entries[entry.id]
+        self.left.append(entry.id)
+        ranked = self.ranked[entry.label]
+        ranked.pop(bisect_left(ranked, (entry.key, entry.id)))
+        if not ranked:
+            del self.ranked[entry.label]
+        for who in _holders(entry):
+            self.held[who] -= 1
+            if not self.held[who]:
+                del self.held[who]
+
+    def _cap(self, label: str, kind: str, name: str | None, share: float) -> None:
+        if name is None:
+            return
+        if self.held[kind, name, label] > self.settings.cap_in_class(share):
+            self.drop(self._worst(kind, name, (label,)))
+        elif sum(self.held[kind, name, each] for each in self.ranked) > self.settings.cap(share):
+            # Only where more classes occur than the settings expect: the cap is kept, at the price of property 3.
+            self.drop(self._worst(kind, name, tuple(self.ranked)))
+
+    def _worst(self, kind: str, name: str, labels: Iterable[str]) -> Entry:
+        held = (
+            next((pair for pair in reversed(self.ranked[label]) if getattr(self.entries[pair[1]], kind) == name), None)
+            for label in labels
+        )
+        return self.entries[max(pair for pair in held if pair is not None)[1]]
+
+    def _worst_of_largest(self) -> Entry:
+        largest = max(map(len, self.ranked.values()))
+        return self.entries[max(ranked[-1] for ranked in self.ranked.values() if len(ranked) == largest)[1]]
+
+
+def _holders(entry: Entry) -> Iterable[tuple[str, str, str]]:
+    if entry.learner is not None:
+        yield "learner", entry.learner, entry.label
+    if entry.rater is not None:
+        yield "rater", entry.rater, entry.label

@@ -1,0 +1,201 @@
+"""The reservoir: what is kept is a function of what was offered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import exp, log, sqrt
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learners.memory import (
+    MISSION,
+    MS_PER_DAY,
+    Entry,
+    Memory,
+    MemorySettings,
+    admit,
+    changes,
+    entry,
+    evict,
+    merge,
+    rank,
+    replayed,
+)
+
+Kind = Literal["learner", "rater"]
+
+
+def within_chance(counts: dict[str, int], expected: dict[str, float]) -> bool:
+    """Pearson's chi-square below its mean by four standard deviations (mean k - 1, variance 2(k - 1))."""
+    free = len(expected) - 1
+    return sum((counts[x] - e) ** 2 / e for x, e in expected.items()) < free + 4 * sqrt(2 * free)
+
+
+def offers(capacity: int = 12, kind: Kind = "learner") -> st.SearchStrategy[list[Entry]]:
+    """Entries with unique ids, three classes, few learners or raters."""
+    one = st.tuples(st.integers(0, 200), st.sampled_from("abc"), st.sampled_from([None, "p", "q", "r"]))
+    made = MemorySettings(capacity=capacity)
+
+    def build(drawn: list[tuple[int, str, str | None]]) -> list[Entry]:
+        who = [(name, None) if kind == "learner" else (None, name) for _, _, name in drawn]
+        return [
+            entry(made, f"e{i}", i % 10 / 10, label, pair[0], pair[1], i)
+            for (i, label, _), pair in zip(drawn, who, strict=True)
+        ]
+
+    return st.lists(one, max_size=60, unique_by=lambda drawn: drawn[0]).map(build)
+
+
+def small(kind: Kind = "learner") -> MemorySettings:
+    """Twelve places, three classes, one kind of cap."""
+    if kind == "learner":
+        return MemorySettings(capacity=12, classes=3, learner_share=0.5, rater_share=1)
+    return MemorySettings(capacity=12, classes=3, learner_share=1, rater_share=0.5)
+
+
+kinds = pytest.mark.parametrize("kind", ["learner", "rater"])
+
+
+@kinds
+@given(data=st.data())
+def test_what_is_kept_does_not_depend_on_the_order_of_arrival(kind: Kind, data: st.DataObject) -> None:
+    offered = data.draw(offers(kind=kind))
+    shuffled = data.draw(st.permutations(offered))
+    one, other = Memory.of(small(kind)), Memory.of(small(kind))
+    for first, second in zip(offered, shuffled, strict=True):
+        one, other = admit(one, first)[0], admit(other, second)[0]
+    assert one == other == Memory.of(small(kind), offered)
+
+
+@kinds
+@given(data=st.data())
+def test_a_redelivered_entry_changes_nothing(kind: Kind, data: st.DataObject) -> None:
+    offered = data.draw(offers(kind=kind))
+    memory = Memory.of(small(kind), offered)
+    assert admit(memory, *offered) == (memory, ())
+
+
+@kinds
+@given(data=st.data(), cut=st.integers(0, 60))
+def test_merged_shards_keep_what_one_memory_would(kind: Kind, data: st.DataObject, cut: int) -> None:
+    offered = data.draw(offers(kind=kind))
+    one, other = Memory.of(small(kind), offered[:cut]), Memory.of(small(kind), offered[cut:])
+    assert merge(one, other) == merge(other, one) == Memory.of(small(kind), offered)
+
+
+@given(offered=offers())
+def test_the_capacity_is_divided_as_evenly_as_the_classes_allow(offered: list[Entry]) -> None:
+    uncapped = MemorySettings(capacity=12, learner_share=1, rater_share=1)
+    kept = Counter(held.label for held in Memory.of(uncapped, offered).entries.values())
+    came = Counter(held.label for held in offered)
+    assert sum(kept.values()) == min(12, len(offered))
+    for label in came:
+        assert kept[label] == came[label] or kept[label] >= max(kept.values()) - 1
+
+
+@given(offered=offers())
+def test_of_each_class_and_learner_the_smallest_keys_are_kept(offered: list[Entry]) -> None:
+    kept = Memory.of(small(), offered).entries
+    for one in offered:
+        for other in offered:
+            if (one.label, one.learner) == (other.label, other.learner) and one.key < other.key:
+                assert one.id in kept or other.id not in kept
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_caps_hold_in_every_order_though_an_adversary_sends_half_of_all_events(data: st.DataObject) -> None:
+    rules = MemorySettings(capacity=40, learner_share=0.2, rater_share=0.3, classes=2)
+    honest = [entry(rules, f"h{i}", 0.1, "ab"[i % 2], f"l{i % 9}", f"r{i % 7}", i) for i in range(100)]
+    hostile = [entry(rules, f"x{i}", 1.0, "abc"[i % 3], "mallory", "mallory", i) for i in range(100)]
+    memory = Memory.of(rules)
+    for offered in data.draw(st.permutations(honest + hostile)):
+        memory, _ = admit(memory, offered)
+        held = [one.learner for one in memory.entries.values()].count("mallory")
+        assert held <= 0.2 * 40
+        assert len(memory) <= 40
+    assert sum(one.learner != "mallory" for one in memory.entries.values()) >= len(memory) - 0.2 * 40
+
+
+def test_the_one_place_is_won_in_proportion_to_its_weight() -> None:
+    """Of capacity one, the chance to be kept is w over the sum of weights (Efraimidis & Spirakis 2006)."""
+    rules = MemorySettings(capacity=1, learner_share=1, rater_share=1)
+    weights = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
+    rounds = 4_000
+    kept: Counter[str] = Counter()
+    for i in range(rounds):
+        (held,) = Memory.of(rules, [entry(rules, f"{i}-{n}", w, "x", n, None, 0) for n, w in weights.items()]).entries
+        kept[held[-1]] += 1
+    assert within_chance(kept, {name: rounds * weight for name, weight in weights.items()})
+
+
+def test_equal_weights_are_kept_equally_often() -> None:
+    rules = MemorySettings(capacity=5, learner_share=1, rater_share=1)
+    rounds, n = 1_000, 20
+    kept: Counter[str] = Counter()
+    for i in range(rounds):
+        offered = [entry(rules, f"{i}-{j}", 0.5, "x", str(j), None, 0) for j in range(n)]
+        kept.update(held.learner or "" for held in Memory.of(rules, offered).entries.values())
+    assert within_chance(kept, {str(j): rounds * 5 / n for j in range(n)})
+
+
+def test_an_entry_of_later_time_wins_by_its_age_times_the_decay() -> None:
+    rules = MemorySettings(decay_per_day=log(2) / 7)
+    week = 7 * MS_PER_DAY
+    earlier, later = (entry(rules, "same", 0.5, "x", None, None, t) for t in (0, week))
+    assert exp(earlier.key - later.key) == pytest.approx(2)
+    assert earlier.key == rank("same", 0.5)
+
+
+def test_what_is_less_important_than_the_threshold_is_not_admitted() -> None:
+    below, above = (entry(MISSION, str(value), value, "x", None, None, 0) for value in (0.79, 0.8))
+    assert set(Memory.of(MISSION, [below, above]).entries) == {above.id}
+
+
+def test_admitting_reports_only_ids_that_were_held_before() -> None:
+    rules = MemorySettings(capacity=1, learner_share=1, rater_share=1)
+    first, *others = sorted((entry(rules, str(i), 0.5, "x", None, None, 0) for i in range(5)), key=lambda one: -one.key)
+    memory, evicted = admit(Memory.of(rules, [first]), *others)
+    assert evicted == (first.id,)
+    assert set(memory.entries) == {others[-1].id}
+
+
+def test_an_evicted_entry_leaves_no_trace() -> None:
+    offered = [entry(small(), str(i), 0.5, "ab"[i % 2], "l", "r", i) for i in range(4)]
+    memory = Memory.of(small(), offered)
+    gone = evict(memory, "1")
+    assert gone == Memory.of(small(), [one for one in offered if one.id != "1"])
+    assert evict(gone, "1") is gone
+    assert evict(Memory.of(small(), offered[:1]), "0") == Memory.of(small())
+
+
+@given(offered=offers())
+def test_bytes_restore_the_memory(offered: list[Entry]) -> None:
+    memory = replayed(Memory.of(small(), offered), [one.id for one in offered[::2]])
+    assert Memory.from_bytes(memory.to_bytes(), small()) == memory
+
+
+@given(offered=offers(), cut=st.integers(0, 60))
+def test_the_changes_turn_a_stored_memory_into_the_next(offered: list[Entry], cut: int) -> None:
+    before = Memory.of(small(), offered[:cut])
+    after = replayed(admit(before, *offered[cut:])[0], [one.id for one in offered[:3]])
+    put, drop = changes(before, after)
+    stored = {id: one for id, one in before.entries.items() if id not in drop} | {one.id: one for one in put}
+    assert Memory.of(small(), stored.values()) == after
+    assert all(before.entries.get(one.id) != one for one in put)
+
+
+def test_replays_are_counted_and_merging_keeps_the_larger_count() -> None:
+    memory = Memory.of(small(), [entry(small(), "a", 0.5, "x", None, None, 0)])
+    twice = replayed(replayed(memory, ["a", "absent"]), ["a"])
+    assert twice.entries["a"].replayed == 2
+    assert merge(memory, twice) == merge(twice, memory) == twice
+
+
+def test_a_memory_of_smaller_settings_is_cut_down_on_restoring() -> None:
+    memory = Memory.of(small(), [entry(small(), str(i), 0.5, "a", None, None, 0) for i in range(12)])
+    less = MemorySettings(capacity=3)
+    assert set(Memory.from_bytes(memory.to_bytes(), less).entries) == {one.id for one in memory.ordered[:3]}
