@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
 from collections.abc import Iterable
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from schemas.envelope import SAFETENSORS, Envelope, read_envelope
 from schemas.errors import TooLarge, UndecodableEvent, UnknownVersion
@@ -15,6 +18,9 @@ from schemas.event import Data, Event
 from schemas.topics import MAX_VALUE_BYTES, Topic
 
 D = TypeVar("D", bound=Data)
+
+# All JSON that can hold a number that is not finite: the two constants, a three-digit exponent, two hundred digits.
+MAYBE_INFINITE = re.compile(rb"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{200}")
 
 
 def encode(data: Data) -> bytes:
@@ -39,12 +45,26 @@ def decode(topic: Topic, headers: Iterable[tuple[str, bytes | None]] | None, val
 def decode_data(holds: type[D], value: bytes) -> D:
     """The data that the JSON ``value`` holds. Raises UndecodableEvent."""
     try:
-        return holds.model_validate_json(value)
+        data = holds.model_validate_json(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "value"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UndecodableEvent(f"{where}: {first['msg']}{more}") from error
+    if MAYBE_INFINITE.search(value):
+        _refuse_infinite(value)
+    return data
+
+
+def _refuse_infinite(value: bytes) -> None:
+    """Raises UndecodableEvent where a field without a type of its own holds NaN or infinity; pydantic lets it pass."""
+
+    def finite(text: str) -> float:
+        if not math.isfinite(number := float(text)):
+            raise UndecodableEvent(f"the value holds {text[:20]}, which is no finite number")
+        return number
+
+    json.loads(value, parse_constant=finite, parse_float=finite, parse_int=finite)
 
 
 def _present(value: bytes | None) -> bytes:
@@ -77,7 +97,7 @@ def manifest(value: bytes | None) -> bytes:
         (length,) = struct.unpack_from("<Q", value)
         if length > len(value) - 8:
             raise UndecodableEvent(f"safetensors header of {length} bytes in a value of {len(value)}")
-        header = json.loads(value[8 : 8 + length])
+        header = from_json(value[8 : 8 + length])  # unlike json.loads, it cannot run out of stack
         found: str = header["__metadata__"]["manifest"]
         return found.encode()
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -7,6 +7,8 @@ headers, ``content-type`` stands for ``datacontenttype``, and the record's value
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,10 @@ from schemas.errors import UndecodableEvent
 JSON = "application/json"
 SAFETENSORS = "application/vnd.safetensors"
 SCHEMA_PREFIX = "urn:currere:schema:"
+
+ORIGIN = re.compile(r"([^/,]+)/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})")
+DATASCHEMA = re.compile(re.escape(SCHEMA_PREFIX) + r"([^:]+):([0-9]+\.[0-9]+)")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents 1.0.2, section 3.1: no attribute may hold one
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -34,8 +40,10 @@ class Origin:
     @classmethod
     def parse(cls, text: str) -> Origin:
         """The inverse of ``str``. Raises ValueError."""
-        topic, partition, offset = text.rsplit("/", 2)
-        return cls(topic, int(partition), int(offset))
+        match = ORIGIN.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no topic/partition/offset")
+        return cls(match[1], int(match[2]), int(match[3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
             raise UndecodableEvent(f"header {name} is missing; an event has the headers {', '.join(REQUIRED)}")
         if len(found[name]) > LONGEST_ATTRIBUTE:
             raise UndecodableEvent(f"header {name} has {len(found[name])} characters, at most {LONGEST_ATTRIBUTE}")
+        if CONTROL.search(found[name]):
+            raise UndecodableEvent(f"header {name} holds a control character: {found[name]!r}")
     if found["ce_specversion"] != "1.0":
         raise UndecodableEvent(f"ce_specversion is {found['ce_specversion']!r}, expected '1.0'")
     return Envelope(
@@ -113,10 +123,10 @@ def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
         type=found["ce_type"],
         time=_time(found["ce_time"]),
         subject=found["ce_subject"],
-        schema_version=_schema_version(found["ce_dataschema"]),
+        schema_version=_schema_version(found["ce_dataschema"], found["ce_type"]),
         tenant=found["ce_tenant"],
-        content_type=found.get("content-type", JSON),
-        traceparent=found.get("traceparent"),
+        content_type=found.get("content-type") or JSON,
+        traceparent=found.get("traceparent") or None,
         causes=_causes(found.get("ce_causes", "")),
     )
 
@@ -128,15 +138,19 @@ def _time(text: str) -> datetime:
         raise UndecodableEvent(f"ce_time {text!r} is no RFC 3339 time") from error
     if time.tzinfo is None:
         raise UndecodableEvent(f"ce_time {text!r} has no time zone; write it in UTC with a final Z")
-    return time
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise UndecodableEvent(f"ce_time {text!r} is outside the years 1 to 9999 in UTC") from error
 
 
-def _schema_version(dataschema: str) -> str:
-    version = dataschema.rsplit(":", 1)[-1]
-    major, _, minor = version.partition(".")
-    if not dataschema.startswith(SCHEMA_PREFIX) or not (major.isdigit() and minor.isdigit()):
+def _schema_version(dataschema: str, type_: str) -> str:
+    match = DATASCHEMA.fullmatch(dataschema)
+    if match is None:
         raise UndecodableEvent(f"ce_dataschema {dataschema!r} is not of the form {SCHEMA_PREFIX}NAME:MAJOR.MINOR")
-    return version
+    if match[1] != type_.rsplit(".v", 1)[0]:
+        raise UndecodableEvent(f"ce_dataschema {dataschema!r} is no schema of ce_type {type_!r}")
+    return match[2]
 
 
 def _causes(text: str) -> tuple[Origin, ...]:
@@ -148,7 +162,7 @@ def _causes(text: str) -> tuple[Origin, ...]:
 
 def derive_id(kind: str, *parts: str) -> str:
     """The id of an output: a function of what it is the outcome of, so that computing it again cannot make a second."""
-    return f"{kind}-{hashlib.sha256(chr(31).join(parts).encode()).hexdigest()[:24]}"
+    return f"{kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"  # JSON: no two lists look alike
 
 
 def content_digest(value: bytes) -> str:

@@ -20,7 +20,7 @@ FOREVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. ``days`` is its retention; ``scale`` says whether it has the tenant's partition count or one."""
+    """One topic. ``days`` is its retention; ``per_session``: it has the tenant's partition count, otherwise one."""
 
     name: str
     holds: type[Data]
