@@ -102,7 +102,7 @@ class RedisStore:
         meta, _, _, outbox = shard_keys(shard)
         with _explained(self._address):
             node = self._node_of(meta)
-            aof = _writes_aof(cast(Mapping[str, Any], node.info("everything")))
+            aof = _writes_aof(cast(Mapping[str, Any], node.info()))
             with node.pipeline(transaction=False) as pipe:  # WAIT and WAITAOF speak of the same connection's writes
                 queue: _Server = pipe
                 queue.execute_command("EVAL", scripts.TAKE.text, 2, meta, outbox, token)

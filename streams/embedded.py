@@ -22,6 +22,8 @@ from streams.leash import leashed
 POLL_S = 0.01
 PORTS_TRIED = 5
 LOG_TAIL_BYTES = 1000
+# Under everysec a server answers before it writes while the disk is busy, so even a killed process may forget an answer.
+# Always costs about 0.3 ms a commit (measured: 0.15 ms without, 0.45 ms with it) and makes a token firm at once.
 SETTINGS = """\
 bind 127.0.0.1
 port {port}
@@ -29,7 +31,7 @@ requirepass {password}
 dir "{folder}"
 save ""
 appendonly yes
-appendfsync everysec
+appendfsync always
 """
 
 

@@ -1,0 +1,96 @@
+"""What the session role keeps until feedback comes: predictions as they were made, early feedback, and who has spoken.
+
+Keys and values of one session shard. Values are JSON; what they mean is decided in ``streams.score`` and
+``streams.label``.
+"""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from schemas.event import Part
+from schemas.feedback import Feedback, LabelValue
+from schemas.interaction import Turn
+from schemas.prediction import ExampleInput, Output
+
+
+def interaction_key(interaction: str) -> str:
+    """Where the pending prediction for an interaction is."""
+    return f"i:{interaction}"
+
+
+def labels_key(interaction: str) -> str:
+    """Where the labels given to an interaction so far are."""
+    return f"l:{interaction}"
+
+
+def early_key(interaction: str) -> str:
+    """Where feedback waits for an interaction that has not come."""
+    return f"e:{interaction}"
+
+
+def feedback_key(feedback: str) -> str:
+    """Where it is noted that a feedback was seen."""
+    return f"f:{feedback}"
+
+
+def context_key(session: str) -> str:
+    """Where the last turns of a session are."""
+    return f"c:{session}"
+
+
+class Pending(Part):
+    """An interaction that was scored: what the model saw, what it said, and what the event was, to know a repeat.
+
+    ``time_s`` is event time in epoch seconds; ``digest`` tells the event's content.
+    """
+
+    digest: str
+    time_s: float
+    input: ExampleInput
+    outputs: dict[str, Output]
+    version: str
+    importance: float
+    reasons: dict[str, float]
+
+
+class GivenLabel(Part):
+    """A label that stands: by whom, for which task, from which feedback."""
+
+    task: str
+    rater: str
+    value: LabelValue
+    feedback: str
+
+
+class Early(Part):
+    """A feedback that waits for its interaction. ``time_s`` is event time, ``arrived_ms`` the log's."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)
+
+    id: str
+    origin: str
+    digest: str
+    time_s: float
+    arrived_ms: int
+    due: float
+    data: Feedback
+
+
+class SeenFeedback(Part):
+    """A feedback that was decided: its content's digest, what it judged, and by whom."""
+
+    digest: str
+    interaction: str
+    rater: str
+
+
+class Context(Part):
+    """The last turns of a session, oldest first, and when the last of them was (seconds into the session)."""
+
+    turns: tuple[Turn, ...] = Field(default=())
+    last_s: float | None = None
+
+
+GIVEN = TypeAdapter(tuple[GivenLabel, ...])
+EARLY = TypeAdapter(tuple[Early, ...])
