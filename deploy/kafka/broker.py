@@ -29,6 +29,7 @@ from typing import Final
 HERE: Final = Path(__file__).resolve().parent
 JARS: Final = HERE / "target" / "lib"
 SETTINGS: Final = HERE / "server.properties"
+LEASH: Final = HERE.parents[1] / "streams" / "leash.py"  # run, not imported
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 # Metadata v0, about no topic: length, api key 3, version 0, correlation id, null client. Lists the brokers in service.
@@ -45,23 +46,6 @@ QUICK: Final = {
     "group.consumer.min.heartbeat.interval.ms": "200",
     "group.consumer.heartbeat.interval.ms": "500",
 }
-
-# PR_SET_PDEATHSIG survives exec. Where prctl is missing (macOS) a watchdog stays between parent and child instead.
-DIE_WITH_PARENT: Final = """
-import ctypes, os, signal, subprocess, sys, time
-parent, argv = int(sys.argv[1]), sys.argv[2:]
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() == parent:  # else it died before prctl
-        os.execvp(argv[0], argv)
-else:
-    child = subprocess.Popen(argv)
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    while child.poll() is None and os.getppid() == parent:
-        time.sleep(0.2)
-    child.kill()
-    sys.exit(child.wait())
-"""
 
 
 class BrokerFailed(RuntimeError):
@@ -147,14 +131,15 @@ def start_child(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start ``argv`` so that it ends when this process does, even by SIGKILL; its output is appended to ``log``.
 
     The kernel counts the *thread* that forked as the parent, so each child has a thread that lives as long as it does.
+    ``argv[0]`` is a path.
     """
+    leash = [sys.executable, "-I", "-S", str(LEASH), "bind" if sys.platform == "linux" else "watch", str(os.getpid())]
     started: Future[subprocess.Popen[bytes]] = Future()
 
     def keep() -> None:
         with log.open("ab") as out:
-            wrapped = [sys.executable, "-c", DIE_WITH_PARENT, str(os.getpid()), *argv]
             child = subprocess.Popen(
-                wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                [*leash, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
         started.set_result(child)
         child.wait()
@@ -197,12 +182,13 @@ def serves(address: tuple[str, int]) -> bool:
 
 def java(heap: str) -> list[str]:
     """The command that runs a class of Kafka's. Raises BrokerFailed when Java or the jars are not there."""
-    if shutil.which("java") is None:
+    program = shutil.which("java")
+    if program is None:
         raise BrokerFailed("no java on PATH: install a Java 17 runtime or later (Debian: openjdk-17-jre-headless)")
     if not any(JARS.glob("kafka_*.jar")):
         raise BrokerFailed(f"no Kafka in {JARS}: run `make kafka-jars`, which needs Maven")
     logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Xshare:auto", logging, "-cp", f"{JARS}/*"]
+    return [program, f"-Xmx{heap}", "-XX:+UseSerialGC", "-Xshare:auto", logging, "-cp", f"{JARS}/*"]
 
 
 def _properties(log: Path, host: str, port: int, advertised: str, settings: Mapping[str, str]) -> str:

@@ -62,7 +62,7 @@ def test_a_topic_may_allow_larger_values_than_the_broker(kafka: str) -> None:
 @pytest.mark.kafka
 def test_a_misspelt_topic_is_an_error_and_does_not_appear(kafka: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
-    asked = admin.list_topics("fixtures-misspelt", timeout=10).topics["fixtures-mispelt"]
+    asked = admin.list_topics("fixtures-misspelt", timeout=10).topics["fixtures-misspelt"]
     assert asked.error is not None
     assert asked.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
     assert "fixtures-misspelt" not in admin.list_topics(timeout=10).topics
