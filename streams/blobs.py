@@ -1,0 +1,54 @@
+"""Where snapshots lie: a local directory or an object store, by URL."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from schemas.errors import ConfigurationError, CurrereError
+
+
+class BlobUnavailable(CurrereError):
+    """The blob store did not take or give a blob; nothing half-written is left behind."""
+
+
+class Blobs:
+    """Immutable blobs under ``url`` (``file://DIR`` or ``s3://BUCKET/PREFIX``; S3 credentials from the environment)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        scheme, _, rest = self.url.partition("://")
+        self._prefix = ""
+        self._store: ObjectStore
+        if scheme == "file":
+            self._store = LocalStore(Path(rest).absolute(), mkdir=True)
+        elif scheme == "s3":
+            bucket, _, prefix = rest.partition("/")
+            self._store, self._prefix = S3Store(bucket), f"{prefix}/" if prefix else ""
+        else:
+            raise ConfigurationError(f"blobs is {url!r}; expected file://DIR or s3://BUCKET/PREFIX")
+
+    def put(self, path: str, content: bytes) -> str:
+        """Store ``content`` whole or not at all; returns its URI. Raises BlobUnavailable."""
+        try:
+            self._store.put(f"{self._prefix}{path}", content)
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"{self.url}/{path} was not stored: {error}; free space or check access") from error
+        return f"{self.url}/{path}"
+
+    def get(self, uri: str, size: int, sha256: str) -> bytes:
+        """The blob at ``uri``, checked. Raises BlobUnavailable: absent, torn, or other content."""
+        if not uri.startswith(f"{self.url}/"):
+            raise BlobUnavailable(f"{uri} does not lie under {self.url}; point the setting `blobs` at its store")
+        try:
+            content = bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"{uri}: {error}") from error
+        if len(content) != size:
+            raise BlobUnavailable(f"{uri} has {len(content):,} bytes, its event says {size:,}")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise BlobUnavailable(f"{uri} has another sha256 than its event says")
+        return content

@@ -1,0 +1,352 @@
+"""The engine over Apache Kafka: keeps polling while work is in flight, pauses for back-pressure, seeks to the store.
+
+One thread polls and handles rebalances; ``Lanes`` decide. Offsets committed to Kafka are for lag monitors only: on
+assignment a partition begins at the offset that the store holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka import Message as KafkaMessage
+
+from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, StoreUnavailable
+from schemas.topics import MAX_MESSAGE_BYTES
+from streams.engines.kafka_broker import LOG as KAFKA_LOG
+from streams.engines.kafka_broker import KafkaBroker, record_of
+from streams.engines.lanes import Lanes, Runner
+from streams.health import Vitals
+from streams.message import Record
+from streams.metrics import Metrics
+
+LOG = logging.getLogger("streams.engine")
+FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How a role polls. ``group_protocol`` is ``classic`` or ``consumer`` (KIP-848, Kafka 4).
+
+    ``instance`` names a static member, which keeps its partitions through a restart. Under ``consumer`` the session
+    timeout is the broker's, so ``session_timeout_ms`` must be None.
+    """
+
+    group: str
+    instance: str | None = None
+    group_protocol: str = "classic"
+    session_timeout_ms: int | None = 10_000
+    batch: int = 500
+    tick_s: float = 0.1
+    beat_s: float = 5.0
+    most_queued: int = 2_000
+    drain_s: float = 8.0
+
+    def consumer(self) -> dict[str, object]:
+        """These settings as librdkafka's."""
+        chosen: dict[str, object] = {"group.id": self.group, "group.protocol": self.group_protocol}
+        if self.instance:
+            chosen["group.instance.id"] = self.instance
+        if self.group_protocol == "consumer":
+            return chosen | {"group.remote.assignor": "range"}
+        return chosen | {
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": self.session_timeout_ms or 10_000,
+            "heartbeat.interval.ms": min(3_000, (self.session_timeout_ms or 10_000) // 3),
+        }
+
+
+class KafkaEngine:
+    """Runs one role: owns the partitions that its group assigns, each by a runner that ``assign`` makes.
+
+    A partition is served once all of ``topics`` have it assigned (co-partitioning): only then is its token taken.
+    """
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        topics: Sequence[str],
+        assign: Callable[[int], Runner],
+        settings: EngineSettings,
+        metrics: Metrics,
+        role: str,
+    ) -> None:
+        self.broker, self.topics, self.assign, self.settings = broker, tuple(topics), assign, settings
+        self.metrics, self.role = metrics, role
+        now = time.monotonic()
+        self.vitals = Vitals(started=now, polled=now, progressed=now, waiting_for="partitions")
+        self.counts = {t: n for t, n in broker.partitions().items() if t in self.topics}
+        if missing := set(topics) - set(self.counts):
+            raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
+        if len(set(self.counts.values())) > 1:
+            raise PartitionsChanged(f"{self.counts}: the topics of a role have one partition count")
+        self._lanes = Lanes(time.time, settings.batch, settings.tick_s, settings.beat_s)
+        self._assigned: dict[int, set[str]] = defaultdict(set)
+        self._retry: dict[int, float] = {}
+        self._paused: set[int] = set()
+        self._stopped: dict[int, str] = {}
+        self._counts_seen: dict[str, int] = {}
+        self._decided = 0
+        self._consumer = self._connect()
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll until ``stop``, then finish the batches at work within ``drain_s``.
+
+        Raises:
+            BrokerError: the broker refuses us for good.
+            PartitionsChanged: a topic has grown.
+        """
+        self._consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke,
+                                 on_lost=self._on_lost)  # fmt: skip
+        next_second = 0.0
+        try:
+            while not stop.is_set():
+                self._poll()
+                self._reassign()
+                self._press_back()
+                if time.monotonic() >= next_second:
+                    next_second = time.monotonic() + 1.0
+                    self._each_second()
+        finally:
+            self._close()
+
+    def _connect(self) -> Consumer:
+        return Consumer(
+            {
+                **self.broker.settings,
+                **self.settings.consumer(),
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "max.poll.interval.ms": 300_000,
+                "topic.metadata.refresh.interval.ms": 30_000,
+                "fetch.wait.max.ms": 50,
+                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+                "queued.max.messages.kbytes": 16_384,
+                "statistics.interval.ms": 2_000,
+                "stats_cb": self._on_statistics,
+            },
+            logger=KAFKA_LOG,
+        )
+
+    def _poll(self) -> None:
+        first = self._consumer.poll(0.05)
+        self.vitals.polled = time.monotonic()
+        if first is None:
+            return
+        by_partition: dict[int, list[Record]] = defaultdict(list)
+        for message in (first, *self._consumer.consume(self.settings.batch, timeout=0)):
+            if message.error() is None:
+                by_partition[message.partition()].append(record_of(message))
+            else:
+                self._on_error(message, message.error())
+        for partition, records in by_partition.items():
+            self._lanes.feed(partition, records)
+
+    def _on_error(self, message: KafkaMessage, error: KafkaError) -> None:
+        if error.code() in OUT_OF_RANGE:
+            gone = OffsetOutOfRange(
+                f"{message.topic()}/{message.partition()}: the offset that the store holds has left retention; "
+                f"restore the topic, or set the offset by hand: {error.str()}"
+            )
+            LOG.error("%s", gone)
+            self._stopped[message.partition()] = str(gone)
+            self._lanes.drop(message.partition(), self.settings.drain_s)
+        elif error.code() in FATAL or error.fatal():
+            raise BrokerError(f"{self.role}: {error.str()}")
+        else:
+            LOG.info("%s: %s", self.role, error.str())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        begun, waiting = [], []
+        for found in partitions:
+            self._assigned[found.partition].add(found.topic)
+        for number in sorted({p.partition for p in partitions}):
+            whole = self._assigned[number] == set(self.topics)
+            offsets = self._take(number) if whole else None
+            for topic in self._assigned[number]:
+                start = (offsets or {}).get(f"{topic}/{number}", OFFSET_BEGINNING)
+                place = TopicPartition(topic, number, start)
+                (begun if any(p.topic == topic and p.partition == number for p in partitions) else waiting).append(
+                    place
+                )
+            if offsets is None:
+                self._paused.add(number)
+        if self.settings.group_protocol == "consumer":
+            consumer.incremental_assign(begun)
+        else:
+            consumer.assign(begun)
+        unready = [p for p in begun if p.partition in self._paused]
+        if unready:
+            consumer.pause(unready)
+        for place in waiting:  # came in an earlier, incomplete assignment
+            self._seek(place)
+        LOG.info("%s: assigned %s", self.role, sorted(f"{p.topic}/{p.partition}" for p in partitions))
+
+    def _take(self, partition: int) -> dict[str, int] | None:
+        """Take the partition; None if the store does not answer, then it is tried again later."""
+        try:
+            runner = self.assign(partition)
+        except (StoreUnavailable, BrokerError) as error:
+            LOG.warning("%s %d: %s", self.role, partition, error)
+            self.vitals.store_error = str(error)
+            self._retry[partition] = time.monotonic() + 1.0
+            return None
+        self.vitals.store_error = None
+        self._retry.pop(partition, None)
+        self._paused.discard(partition)
+        self._lanes.open(partition, runner)
+        return dict(runner.offsets)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for number in {p.partition for p in partitions}:
+            lane = self._lanes.drop(number, self.settings.drain_s)
+            if lane is not None and lane.error is None:
+                self._finish(lane.runner)
+        self._forget(partitions)
+        if self.settings.group_protocol == "consumer":
+            consumer.incremental_unassign(partitions)
+        else:
+            consumer.unassign()
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for number in {p.partition for p in partitions}:
+            self._lanes.drop(number, 0.0)
+        self._forget(partitions)
+        if self.settings.group_protocol == "consumer":
+            consumer.incremental_unassign(partitions)
+        else:
+            consumer.unassign()
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        for found in partitions:
+            self._assigned[found.partition].discard(found.topic)
+            self._retry.pop(found.partition, None)
+            self._stopped.pop(found.partition, None)
+            for name in ("lag_records", "lag_seconds"):
+                self.metrics.forget(name, role=self.role, topic=found.topic, partition=str(found.partition))
+
+    def _reassign(self) -> None:
+        """Take again what the store refused or could not answer for, and seek to what it holds."""
+        for lane in self._lanes.failed():
+            self.metrics.count("refusals", role=self.role)
+            self._lanes.drop(lane.partition, 0.0)
+            self._retry[lane.partition] = time.monotonic()
+            self._pause(lane.partition)
+        for partition in [p for p, at in self._retry.items() if at <= time.monotonic()]:
+            if self._assigned[partition] != set(self.topics):
+                continue
+            offsets = self._take(partition)
+            if offsets is not None:
+                for topic in self.topics:
+                    self._seek(TopicPartition(topic, partition, offsets.get(f"{topic}/{partition}", OFFSET_BEGINNING)))
+
+    def _seek(self, place: TopicPartition) -> None:
+        for _ in range(100):  # "Erroneous state" until the fetcher of a new partition has begun
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:
+                    raise BrokerError(f"{place.topic}/{place.partition}: {error.args[0].str()}") from error
+                self._consumer.poll(0.05)
+            else:
+                self._consumer.resume([place])
+                return
+        raise BrokerError(f"{place.topic}/{place.partition} could not be sought to {place.offset}")
+
+    def _press_back(self) -> None:
+        for number, topics in self._assigned.items():
+            if number in self._retry or number in self._stopped or topics != set(self.topics):
+                continue
+            queued = self._lanes.queued(number)
+            if number not in self._paused and queued > self.settings.most_queued:
+                self._pause(number)
+            elif number in self._paused and queued < self.settings.most_queued // 2:
+                self._paused.discard(number)
+                self._consumer.resume([TopicPartition(topic, number) for topic in topics])
+
+    def _pause(self, number: int) -> None:
+        self._paused.add(number)
+        self._consumer.pause([TopicPartition(topic, number) for topic in self._assigned[number]])
+
+    def _each_second(self) -> None:
+        if grown := [t for t, n in self._counts_seen.items() if n != self.counts[t]]:
+            raise PartitionsChanged(f"{', '.join(grown)}: partitions were added; growth is a new topic generation")
+        positions = []
+        lag = 0
+        known = True
+        for number, lane in list(self._lanes.lanes.items()):
+            for topic in self.topics:
+                at = lane.runner.offsets.get(f"{topic}/{number}")
+                behind = self._observe_lag(topic, number, at)
+                known, lag = known and behind is not None, lag + (behind or 0)
+                if at is not None:
+                    positions.append(TopicPartition(topic, number, at))
+        decided = sum(lane.decided for lane in self._lanes.lanes.values())
+        if decided != self._decided or not lag:
+            self._decided, self.vitals.progressed = decided, time.monotonic()
+        self.vitals.lag_records = lag if known else None
+        self.vitals.waiting_for = next(iter(self._stopped.values()), None if self._lanes.lanes else "partitions")
+        if positions:
+            self._commit(positions)
+
+    def _commit(self, positions: list[TopicPartition]) -> None:
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=True)
+        except KafkaException as error:  # for lag monitors only
+            LOG.info("%s: %s", self.role, error.args[0].str())
+
+    def _observe_lag(self, topic: str, number: int, at: int | None) -> int | None:
+        labels = {"role": self.role, "topic": topic, "partition": str(number)}
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
+        if high < 0:
+            self.metrics.forget("lag_records", **labels)
+            self.metrics.forget("lag_seconds", **labels)
+            return None
+        behind = max(high - (low if at is None else at), 0)
+        self.metrics.gauge("lag_records", behind, **labels)
+        oldest = self._lanes.oldest_ms(number, topic)
+        if behind == 0:
+            self.metrics.gauge("lag_seconds", 0.0, **labels)
+        elif oldest is None:
+            self.metrics.forget("lag_seconds", **labels)
+        else:
+            self.metrics.gauge("lag_seconds", max(time.time() - oldest / 1000, 0.0), **labels)
+        return behind
+
+    def _on_statistics(self, text: str) -> None:
+        seen = json.loads(text)
+        idle = [b["rxidle"] for b in seen["brokers"].values() if b["state"] == "UP" and b["rxidle"] >= 0]
+        counts = {
+            t: len([n for n in seen["topics"].get(t, {}).get("partitions", {}) if n != "-1"]) for t in self.topics
+        }
+        self._counts_seen = {t: n for t, n in counts.items() if n}
+        if idle:
+            self.vitals.broker_heard = time.monotonic() - min(idle) / 1e6
+
+    def _finish(self, runner: Runner) -> None:
+        try:
+            runner.close(self.settings.drain_s / 2)
+        except (StoreUnavailable, BrokerError) as error:
+            LOG.info("%s: left to the next owner: %s", self.role, error)
+
+    def _close(self) -> None:
+        for number in list(self._lanes.lanes):
+            lane = self._lanes.drop(number, self.settings.drain_s)
+            if lane is not None and lane.error is None:
+                self._finish(lane.runner)
+        self._lanes.close()
+        self._consumer.close()

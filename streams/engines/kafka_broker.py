@@ -1,0 +1,240 @@
+"""The broker port over Apache Kafka, by confluent-kafka."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import Producer as ConfluentProducer
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from schemas.envelope import Origin
+from schemas.errors import BrokerError, OffsetOutOfRange
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from streams.engines.broker import Acknowledged
+from streams.message import Message, Record
+
+TIMEOUT_S = 10.0
+LOG = logging.getLogger("streams.kafka")  # librdkafka's lines go here instead of to standard error
+
+
+def record_of(message: KafkaMessage) -> Record:
+    """A consumed message as a Record; the time is the log's append time."""
+    headers = tuple((name, value) for name, value in message.headers() or ())
+    origin = Origin(message.topic(), message.partition(), message.offset())
+    return Record(origin, message.key(), message.value(), headers, message.timestamp()[1])
+
+
+def topic_settings(topic: Topic) -> dict[str, str]:
+    """The settings that a topic of ours must have; `currere topics check` compares with the broker's."""
+    return {
+        "retention.ms": str(topic.retention_ms),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "cleanup.policy": "delete",
+    }
+
+
+@dataclass
+class KafkaBroker:
+    """A Kafka cluster at ``address`` (bootstrap servers). ``security`` passes through to librdkafka as it is."""
+
+    address: str
+    security: Mapping[str, str] = field(default_factory=dict)
+    replication: int = 1
+
+    def __post_init__(self) -> None:
+        self.settings = {
+            "bootstrap.servers": self.address,
+            "socket.timeout.ms": 10_000,
+            "log_level": 3,
+            **self.security,
+        }
+        self.admin = AdminClient(dict(self.settings), logger=LOG)
+
+    def create(self, wanted: Sequence[Topic], partitions: Callable[[Topic], int]) -> list[str]:
+        """Create the topics that are absent, with ``topic_settings``."""
+        have = self.partitions()
+        new = [
+            NewTopic(t.name, partitions(t), replication_factor=self.replication, config=topic_settings(t))
+            for t in wanted
+            if t.name not in have
+        ]
+        made = self.admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}
+        for name, future in made.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise BrokerError(f"{self.address}: topic {name} was not created: {error.args[0].str()}") from error
+        return sorted(made)
+
+    def partitions(self) -> dict[str, int]:
+        """Partition count by topic name."""
+        try:
+            found = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        except KafkaException as error:
+            raise BrokerError(f"Kafka at {self.address} does not answer: {error.args[0].str()}") from error
+        return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def config(self, kind: ResourceType, name: str) -> dict[str, str]:
+        """The settings of a topic or a broker, as the cluster has them."""
+        resource = ConfigResource(kind, name)
+        try:
+            found = self.admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
+        except KafkaException as error:
+            raise BrokerError(f"{self.address}: settings of {name} are not to be had: {error.args[0].str()}") from error
+        return {key: entry.value for key, entry in found.items() if entry.value is not None}
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset held and the next to be written, asked of the partition's leader."""
+        consumer = self._consumer()
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise BrokerError(f"{topic}/{partition} at {self.address}: {error.args[0].str()}") from error
+        finally:
+            consumer.close()
+        return low, high
+
+    def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """The first offset received at or after ``timestamp_ms``; the end if there is none."""
+        consumer = self._consumer()
+        try:
+            (found,) = consumer.offsets_for_times([TopicPartition(topic, partition, timestamp_ms)], timeout=TIMEOUT_S)
+            if found.offset in (OFFSET_END, -1):
+                return int(consumer.get_watermark_offsets(found, timeout=TIMEOUT_S)[1])
+            return int(found.offset)
+        except KafkaException as error:
+            raise BrokerError(f"{topic}/{partition} at {self.address}: {error.args[0].str()}") from error
+        finally:
+            consumer.close()
+
+    def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
+        """The records in [start, end)."""
+        if start >= end:
+            return
+        tail = self.tail(topic, partition, start)
+        silent = 0
+        try:
+            while tail.position < end:
+                records = tail.poll(1.0)
+                silent = 0 if records else silent + 1
+                if silent > 3 * TIMEOUT_S:
+                    raise BrokerError(f"{topic}/{partition} at {self.address}: silent at {tail.position} of {end}")
+                yield from (record for record in records if record.origin.offset < end)
+        finally:
+            tail.close()
+
+    def tail(self, topic: str, partition: int, start: int) -> KafkaTail:
+        """Follow a partition from ``start``, outside any group."""
+        return KafkaTail(self._consumer(), topic, partition, start)
+
+    def producer(self) -> KafkaProducer:
+        """An idempotent producer."""
+        return KafkaProducer(self.settings)
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            {
+                **self.settings,
+                "group.id": "currere-reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+                "fetch.wait.max.ms": 50,
+            },
+            logger=LOG,
+        )
+
+
+class KafkaTail:
+    """Follows one partition; ``position`` is the next offset, past the end of the log's gaps."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int, start: int) -> None:
+        self._consumer, self.position = consumer, start
+        consumer.assign([TopicPartition(topic, partition, start)])
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        """The next records; returns early at the end of the partition."""
+        records = []
+        message = self._consumer.poll(timeout_s)
+        while message is not None:
+            error = message.error()
+            if error is None:
+                records.append(record_of(message))
+                self.position = message.offset() + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.position = max(self.position, message.offset())
+                break
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise OffsetOutOfRange(f"{message.topic()}/{message.partition()}: {error.str()}")
+            elif not error.retriable() and error.code() not in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+                raise BrokerError(f"{message.topic()}/{message.partition()}: {error.str()}")
+            if len(records) >= 1_000:
+                break
+            message = self._consumer.poll(0)
+        return records
+
+    def close(self) -> None:
+        """Stop following."""
+        self._consumer.close()
+
+
+class KafkaProducer:
+    """An idempotent producer: in order per partition, without repeats, acknowledged by all in-sync replicas."""
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        self._producer = ConfluentProducer(
+            {
+                **settings,
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "queue.buffering.max.kbytes": 131_072,
+            },
+            logger=LOG,
+        )
+
+    def send(self, message: Message, on_ack: Acknowledged) -> None:
+        """Enqueue ``message``; while the queue is full, wait for room."""
+
+        def delivered(error: KafkaError | None, sent: KafkaMessage) -> None:
+            on_ack(None, error.str()) if error is not None else on_ack(sent.offset(), None)
+
+        while True:
+            try:
+                self._producer.produce(
+                    message.topic,
+                    message.value,
+                    message.key,
+                    message.partition,
+                    headers=list(message.headers),
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                on_ack(None, error.args[0].str())
+                return
+            else:
+                return
+
+    def poll(self) -> None:
+        """Run the acknowledgements that have come in."""
+        self._producer.poll(0)
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for outstanding acknowledgements; returns how many are still missing."""
+        return int(self._producer.flush(timeout_s))

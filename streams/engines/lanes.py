@@ -1,0 +1,152 @@
+"""The work of one process: queues of records, one a partition, and the one thread that decides them.
+
+The polling thread only feeds; deciding, training and waiting for acknowledgements happen here, so that a slow batch
+never keeps the process from polling.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.errors import CurrereError
+from streams.message import Record
+
+LOG = logging.getLogger("streams.lanes")
+
+
+class Runner(Protocol):
+    """What a lane needs of its owner: a ShardRunner, or the worker's fold."""
+
+    offsets: dict[str, int]
+
+    def process(self, records: Sequence[Record], now: float) -> int:
+        """Decide a batch; returns how many records it held."""
+
+    def beat(self) -> None:
+        """Compare with the store while idle."""
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for acknowledgements."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition at work: what was polled and not yet decided."""
+
+    partition: int
+    runner: Runner
+    queue: deque[Record] = field(default_factory=deque)
+    busy: bool = False
+    error: CurrereError | None = None
+    decided: int = 0
+    last_decided_ms: int = 0
+    next_tick: float = 0.0
+    next_beat: float = 0.0
+
+
+class Lanes:
+    """All lanes of a process and the thread that serves them in turn."""
+
+    def __init__(self, clock: Callable[[], float], batch: int, tick_s: float, beat_s: float) -> None:
+        self.clock, self.batch, self.tick_s, self.beat_s = clock, batch, tick_s, beat_s
+        self.lanes: dict[int, Lane] = {}
+        self._wake = threading.Condition()
+        self._stop = False
+        self._thread = threading.Thread(target=self._serve, name="lanes", daemon=True)
+        self._thread.start()
+
+    def open(self, partition: int, runner: Runner) -> None:
+        """Begin to serve a partition."""
+        now = self.clock()
+        with self._wake:
+            self.lanes[partition] = Lane(partition, runner, next_tick=now, next_beat=now + self.beat_s)
+            self._wake.notify_all()
+
+    def feed(self, partition: int, records: Sequence[Record]) -> None:
+        """Queue what was polled; records of a partition that is not served, or was decided before, are dropped."""
+        with self._wake:
+            lane = self.lanes.get(partition)
+            if lane is None or lane.error is not None:
+                return
+            ahead = lane.runner.offsets
+            lane.queue.extend(r for r in records if r.origin.offset >= ahead.get(place(r), 0))
+            self._wake.notify_all()
+
+    def drop(self, partition: int, timeout_s: float) -> Lane | None:
+        """Stop serving a partition, after the batch at work; what is queued is left to the next owner."""
+        with self._wake:
+            lane = self.lanes.pop(partition, None)
+            if lane is not None:
+                self._wake.wait_for(lambda: not lane.busy, timeout_s)
+        return lane
+
+    def failed(self) -> list[Lane]:
+        """Lanes that stopped on an error and wait to be assigned anew."""
+        return [lane for lane in self.lanes.values() if lane.error is not None]
+
+    def queued(self, partition: int) -> int:
+        """Records polled and not yet decided."""
+        lane = self.lanes.get(partition)
+        return len(lane.queue) if lane else 0
+
+    def oldest_ms(self, partition: int, topic: str) -> int | None:
+        """When the log received the oldest record of ``topic`` still in the queue; None if it holds none."""
+        with self._wake:
+            lane = self.lanes.get(partition)
+            queued = (r.timestamp_ms for r in lane.queue if r.origin.topic == topic) if lane else iter(())
+            return next(queued, None)
+
+    def close(self) -> None:
+        """End the thread after the batch at work."""
+        with self._wake:
+            self._stop = True
+            self._wake.notify_all()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._wake:
+                lane = self._next()
+                if self._stop:
+                    return
+                if lane is None:
+                    self._wake.wait(self.tick_s / 2)
+                    continue
+                lane.busy = True
+                records = [lane.queue.popleft() for _ in range(min(self.batch, len(lane.queue)))]
+            self._decide(lane, records)
+            with self._wake:
+                lane.busy = False
+                self._wake.notify_all()
+
+    def _next(self) -> Lane | None:
+        now = self.clock()
+        ready = [lane for lane in self.lanes.values() if lane.error is None and (lane.queue or lane.next_tick <= now)]
+        return min(ready, key=lambda lane: lane.next_tick, default=None)
+
+    def _decide(self, lane: Lane, records: Sequence[Record]) -> None:
+        now = self.clock()
+        try:
+            lane.decided += lane.runner.process(records, now)
+            if not records and now >= lane.next_beat:
+                lane.runner.beat()
+        except CurrereError as error:
+            LOG.warning("partition %d: %s", lane.partition, error)
+            lane.error = error
+            lane.queue.clear()
+        if records:
+            lane.last_decided_ms = records[-1].timestamp_ms
+            lane.next_beat = now + self.beat_s
+        elif now >= lane.next_beat:
+            lane.next_beat = now + self.beat_s
+        lane.next_tick = now + self.tick_s
+
+
+def place(record: Record) -> str:
+    """``topic/partition`` of a record."""
+    return f"{record.origin.topic}/{record.origin.partition}"

@@ -1,0 +1,223 @@
+"""Feedback arrives: join it to the prediction that it judges, late, early, repeated, contradicting or retracting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from learners.importance import disagreement, importance
+from schemas import topics
+from schemas.envelope import Origin, derive_id
+from schemas.feedback import Feedback, Flag, Label, Preference, Rating, Retraction, Score
+from schemas.prediction import Example, Fate, FateKind
+from state.pending import EARLY, GIVEN, Early, GivenLabel, Pending, SeenFeedback, early_key, feedback_key, labels_key
+from state.store import Delete, Put, Write
+from streams.message import Message
+from streams.processor import Output, fate_of, waiting_key
+
+
+@dataclass(slots=True)
+class Desk:
+    """What is on the table while a batch is joined: stored values with this batch's writes over them, and outputs."""
+
+    values: Mapping[str, bytes]
+    sent: Mapping[Origin, Sequence[Message]]
+    now: float
+    horizon_s: float
+    model: str
+    writes: dict[str, Write] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    adopted: list[Origin] = field(default_factory=list)
+
+    def get(self, key: str) -> bytes | None:
+        """The value of ``key`` as this batch has left it."""
+        write = self.writes.get(key)
+        if write is None:
+            return self.values.get(key)
+        return write.value if isinstance(write, Put) else None
+
+    def put(self, key: str, value: bytes, due: float | None) -> None:
+        """Write ``value``, to be looked at again at ``due``."""
+        self.writes[key] = Put(key, value, due)
+
+    def delete(self, key: str) -> None:
+        """Forget ``key``."""
+        self.writes[key] = Delete(key)
+
+    def publish(self, output: Output) -> None:
+        """Publish the outcome of an input, unless an earlier owner already has."""
+        (origin,) = output.causes
+        if origin in self.sent:
+            self.adopted.append(origin)
+        else:
+            self.outputs.append(output)
+
+
+def awaited(data: Feedback) -> str:
+    """The id that a feedback must wait for: its interaction's, or of a retraction that of the feedback taken back."""
+    judgement = data.judgement
+    return f"feedback/{judgement.feedback}" if isinstance(judgement, Retraction) else data.interaction
+
+
+def join(desk: Desk, early: Early, pending: Pending) -> None:
+    """Join a feedback to its prediction.
+
+    Predict-then-learn: the example carries the prediction made when the event arrived, never today's model's.
+    """
+    origin, data = Origin.parse(early.origin), early.data
+    if early.time_s - pending.time_s > desk.horizon_s:
+        detail = f"came {(early.time_s - pending.time_s) / 86_400:.0f} days after its interaction"
+        desk.publish(fate_of(_fate("expired", early, detail), origin, data.session, early.arrived_ms))
+        return
+    given = GIVEN.validate_json(desk.get(labels_key(data.interaction)) or b"[]")
+    example = example_of(early, pending, given, desk.model)
+    if example is None:
+        detail = f"task {data.judgement.task} is not asked of {pending.input.role}s"  # type: ignore[union-attr]  # labels
+        desk.publish(fate_of(_fate("unlabelled", early, detail), origin, data.session, early.arrived_ms))
+        return
+    standing = standing_labels(given, early)
+    if standing != given:
+        desk.put(labels_key(data.interaction), GIVEN.dump_json(standing), None)
+    time = datetime.fromtimestamp(early.time_s, UTC)
+    desk.publish(Output(topics.EXAMPLE, desk.model, derive_id("example", early.id), time, example, (origin,)))
+
+
+def standing_labels(given: tuple[GivenLabel, ...], early: Early) -> tuple[GivenLabel, ...]:
+    """The labels that stand after this feedback: a rater's new label replaces the old, a retraction removes it."""
+    match early.data.judgement:
+        case Label(task=task, value=value):
+            kept = (label for label in given if (label.task, label.rater) != (task, early.data.rater))
+            return (*kept, GivenLabel(task=task, rater=early.data.rater, value=value, feedback=early.id))
+        case Retraction(feedback=taken_back):
+            return tuple(label for label in given if label.feedback != taken_back)
+        case _:
+            return given
+
+
+def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], model: str) -> Example | None:
+    """The example that a feedback and a prediction make; None for a label of a task that the model was not asked."""
+    data, judgement = early.data, early.data.judgement
+    update: dict[str, object] = {}
+    surprise = None
+    flags: tuple[str, ...] = ()
+    match judgement:
+        case Label(task=task, value=value):
+            if pending.outputs and task not in pending.outputs:
+                return None
+            on_task = [label for label in given if label.task == task]
+            mine = next((label.feedback for label in on_task if label.rater == data.rater), None)
+            others = tuple(x.feedback for x in on_task if x.rater != data.rater and x.value != value)
+            update = {"kind": "label", "labels": {task: value}, "revises": mine, "contradicts": others}
+            surprise = disagreement(pending.outputs[task], value) if task in pending.outputs else None
+        case Score(value=score):
+            update = {"kind": "judgement", "score": score}
+        case Rating(value=rating):
+            update = {"kind": "judgement", "rating": rating}
+        case Preference(chosen=chosen, rejected=rejected):
+            update = {"kind": "judgement", "preference": (chosen, rejected)}
+        case Flag(name=name):
+            update = {"kind": "judgement", "flag": name}
+            flags = (name,)
+        case Retraction(feedback=taken_back):
+            update = {"kind": "retraction", "retracts": taken_back}
+    worth, reasons = importance(
+        pending.input.payload.text,
+        pending.input.language,
+        pending.outputs,
+        disagreement=surprise,
+        flags=flags,
+        rarity=0.0,
+    )
+    return Example.model_construct(
+        model=model,
+        session=data.session,
+        interaction=data.interaction,
+        feedback=early.id,
+        rater=data.rater,
+        input=pending.input,
+        predicted=pending.outputs,
+        predicted_by=pending.version,
+        importance=worth,
+        reasons=reasons,
+        delay_s=round(early.time_s - pending.time_s, 3),
+        arrived_ms=early.arrived_ms,
+        **update,
+    )
+
+
+def take_feedback(desk: Desk, early: Early, record_dead: Output, repeat: Output) -> None:
+    """Decide one feedback: repeated, joined, refused, or waiting for what it judges.
+
+    ``record_dead`` and ``repeat`` are what to publish if it takes back another rater's judgement, or was seen before.
+    """
+    data = early.data
+    if desk.get(feedback_key(early.id)) is not None:
+        desk.publish(repeat)
+        return
+    horizon = desk.now + desk.horizon_s
+    seen = SeenFeedback(digest=early.digest, interaction=data.interaction, rater=data.rater)
+    desk.put(feedback_key(early.id), seen.model_dump_json().encode(), horizon)
+    if isinstance(data.judgement, Retraction) and not _may_take_back(desk, early, data.judgement):
+        desk.publish(record_dead)
+        return
+    found = desk.get(f"i:{data.interaction}")
+    ready = not isinstance(data.judgement, Retraction) or desk.get(feedback_key(data.judgement.feedback)) is not None
+    if found is not None and ready:
+        join(desk, early, Pending.model_validate_json(found))
+        release_early(desk, f"feedback/{early.id}", Pending.model_validate_json(found))
+    else:
+        wait(desk, early)
+
+
+def wait(desk: Desk, early: Early) -> None:
+    """Keep a feedback until what it judges arrives, at most until its horizon."""
+    key = early_key(awaited(early.data))
+    waiting = (*EARLY.validate_json(desk.get(key) or b"[]"), early)
+    desk.put(key, EARLY.dump_json(waiting), min(e.due for e in waiting))
+    desk.put(waiting_key(Origin.parse(early.origin)), key.encode(), None)
+
+
+def release_early(desk: Desk, awaited_id: str, pending: Pending) -> None:
+    """Join what has waited for ``awaited_id``."""
+    stored = desk.get(early_key(awaited_id))
+    if stored is None:
+        return
+    desk.delete(early_key(awaited_id))
+    for early in EARLY.validate_json(stored):
+        desk.delete(waiting_key(Origin.parse(early.origin)))
+        if isinstance(early.data.judgement, Retraction) and desk.get(f"i:{early.data.interaction}") is None:
+            wait(desk, early)
+        else:
+            join(desk, early, pending)
+
+
+def expire_early(desk: Desk, key: str) -> None:
+    """End the wait of those whose horizon has passed, with a fate."""
+    waiting = EARLY.validate_json(desk.get(key) or b"[]")
+    for early in waiting:
+        if early.due <= desk.now:
+            origin = Origin.parse(early.origin)
+            desk.delete(waiting_key(origin))
+            detail = f"what it judges ({awaited(early.data)}) did not come within the join horizon"
+            desk.publish(fate_of(_fate("expired", early, detail), origin, early.data.session, early.arrived_ms))
+    left = tuple(early for early in waiting if early.due > desk.now)
+    if left:
+        desk.put(key, EARLY.dump_json(left), min(early.due for early in left))
+    else:
+        desk.delete(key)
+
+
+def _may_take_back(desk: Desk, early: Early, judgement: Retraction) -> bool:
+    stored = desk.get(feedback_key(judgement.feedback))
+    return stored is None or SeenFeedback.model_validate_json(stored).rater == early.data.rater
+
+
+def _fate(kind: FateKind, early: Early, detail: str) -> Fate:
+    return Fate(
+        fate=kind,
+        input_type=Feedback.TYPE,
+        input_id=early.id,
+        origin=early.origin,
+        detail=detail,
+    )

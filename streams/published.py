@@ -1,0 +1,44 @@
+"""What has been published of a model, read back from its topics: newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schemas import codec, topics
+from schemas.errors import BadEvent
+from schemas.event import Data, Event
+from schemas.model import Checkpoint
+from schemas.topics import Topic
+from streams.engines.broker import Broker
+from streams.message import Record, partition_of
+
+WINDOW = 64  # records read at once, going back
+ARRIVALS = "ce_arrivals"  # header of a delta's first part: when the log received the feedback it learned from, epoch ms
+
+
+def newest_first(broker: Broker, topic: Topic, model: str) -> Iterator[tuple[Record, Event[Data]]]:
+    """The readable events of ``model`` on ``topic`` from its end to its start."""
+    partition = partition_of(model.encode(), broker.partitions()[topic.name])
+    start, end = broker.ends(topic.name, partition)
+    while end > start:
+        begin = max(start, end - WINDOW)
+        for record in reversed(list(broker.read(topic.name, partition, begin, end))):
+            if record.key != model.encode():
+                continue
+            try:
+                yield record, codec.decode(topic, record.headers, record.value)
+            except BadEvent:
+                continue
+        end = begin
+
+
+def last_event(broker: Broker, topic: Topic, model: str) -> Event[Data] | None:
+    """The last readable event of ``model`` on ``topic``."""
+    return next((event for _, event in newest_first(broker, topic, model)), None)
+
+
+def checkpoints_of(broker: Broker, model: str) -> Iterator[Checkpoint]:
+    """The checkpoints of ``model``, newest first."""
+    for _, event in newest_first(broker, topics.CHECKPOINT, model):
+        if isinstance(event.data, Checkpoint):
+            yield event.data

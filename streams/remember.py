@@ -1,0 +1,134 @@
+"""Curate's memory in the store: who waits in line to be learned from, and the index of what is replayed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from learners.memory import Entry, Memory, MemorySettings, admit, changes, entry, evict, replayed
+from learners.replay import Replay, sample
+from schemas.event import Part
+from state.store import Delete, Put, Write
+
+LINE, TOKEN = "line", "memory"  # a name of a state, not a secret
+MOST_CACHED = 4
+
+Made = OrderedDict[bytes, Memory]
+"""By token, the indices that this process has made itself, so that it need not read them back."""
+
+
+class Waiting(Part):
+    """An example in line: where it stood in the log, since when it waits, and what the memory must know of it."""
+
+    id: str
+    origin: str
+    at: float
+    time_s: float
+    label: str
+    learner: str | None
+    rater: str
+    importance: float
+    ms: int
+
+
+WAITING = TypeAdapter(tuple[Waiting, ...])
+
+
+def payload_key(example: str) -> str:
+    """Where an example is stored while it is in line or in memory."""
+    return f"p:{example}"
+
+
+def entry_key(example: str) -> str:
+    """Where an entry of the index is stored."""
+    return f"m:{example}"
+
+
+@dataclass
+class Remembered:
+    """Line and memory while a batch is curated; ``writes`` says how the store must change."""
+
+    settings: MemorySettings
+    line: list[Waiting]
+    before: Memory
+    memory: Memory
+    token: bytes
+    _made: Made
+    _gone: set[str]
+    _line_before: bytes
+
+    @classmethod
+    def load(cls, values: Mapping[str, bytes], settings: MemorySettings, made: Made) -> Remembered:
+        """What ``values`` hold. The index is read anew only if this process has not made it itself."""
+        token = values.get(TOKEN, b"")
+        memory = made.get(token) if token else None
+        if memory is None or memory.settings != settings:
+            stored = (Entry(*from_json(value)) for key, value in values.items() if key.startswith("m:"))
+            memory = Memory.of(settings, stored)
+        line = values.get(LINE, b"[]")
+        return cls(settings, list(WAITING.validate_json(line)), memory, memory, token, made, set(), line)
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """What is remembered."""
+        return self.memory.entries.values()
+
+    def wait(self, waiting: Waiting) -> None:
+        """Put an example at the end of the line."""
+        self.line.append(waiting)
+
+    def leave(self, ids: Collection[str]) -> None:
+        """Take examples out of the line."""
+        self.line = [w for w in self.line if w.id not in ids]
+
+    def admit(self, new: Sequence[Waiting]) -> None:
+        """Offer examples to the memory; those that it does not keep lose their payload."""
+        offered = [entry(self.settings, w.id, w.importance, w.label, w.learner, w.rater, w.ms) for w in new]
+        self.memory, left = admit(self.memory, *offered)
+        self._gone.update(left, (e.id for e in offered if e.id not in self.memory.entries))
+
+    def forget(self, id_: str) -> None:
+        """Take an example out of line and memory, with its payload."""
+        self.leave({id_})
+        self.memory = evict(self.memory, id_)
+        self._gone.add(id_)
+
+    def of_learner(self, learner: str) -> list[str]:
+        """The examples of a learner in line and memory."""
+        held = [e.id for e in self.entries if e.learner == learner]
+        return [*held, *(w.id for w in self.line if w.learner == learner)]
+
+    def sample(self, n: int, seed: int) -> Replay:
+        """What to replay."""
+        return sample(self.memory, n, seed)
+
+    def replay_counts(self, ids: Iterable[str]) -> list[int]:
+        """How often each was replayed before."""
+        return [self.memory.entries[id_].replayed for id_ in ids]
+
+    def replayed(self, ids: Iterable[str]) -> None:
+        """Note that these were replayed once more."""
+        self.memory = replayed(self.memory, ids)
+
+    def writes(self) -> list[Write]:
+        """How the store becomes what this holds."""
+        changed = changes(self.before, self.memory)
+        found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
+        found += [Delete(entry_key(id_)) for id_ in changed.drop]
+        found += [Delete(payload_key(id_)) for id_ in self._gone]
+        line = WAITING.dump_json(tuple(self.line))
+        if line != self._line_before:
+            found.append(Put(LINE, line))
+        if changed.put or changed.drop:
+            # The token chains the changes, so equal tokens are equal indices, whatever the store went through.
+            token = hashlib.sha256(self.token + to_json(changed)).digest()
+            found.append(Put(TOKEN, token))
+            self._made[token] = self.memory
+            while len(self._made) > MOST_CACHED:
+                self._made.popitem(last=False)
+        return found

@@ -1,0 +1,162 @@
+"""An interaction arrives: fill in its context, say what the model thinks of it and how much it matters, remember both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from learners.importance import importance
+from schemas import topics
+from schemas.envelope import content_digest, derive_id
+from schemas.errors import BadEvent
+from schemas.interaction import Interaction, Turn
+from schemas.prediction import ExampleInput, Prediction
+from schemas.prediction import Output as ModelOutput
+from state.pending import Context, Pending, context_key, interaction_key
+from state.store import Put, Write
+from streams.message import Message
+from streams.processor import Input, Output, dead_letter, fate
+
+
+class Predictor(Protocol):
+    """The model that serves. ``version`` is ``lineage:next-offset``."""
+
+    version: str
+
+    def predict(self, inputs: Sequence[ExampleInput]) -> list[dict[str, ModelOutput]]:
+        """One dictionary of outputs by task for each input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """The fixed choices of scoring. Seconds."""
+
+    model: str
+    turns: int = 8
+    horizon_s: float = topics.JOIN_HORIZON_DAYS * 86_400.0
+
+
+def conflict_or_repeat(input_: Input, digest: str) -> Output:
+    """What becomes of an event whose id was seen before: a repeat is a fate, other content under one id a dead letter."""
+    if digest == event_digest(input_):
+        return fate("duplicate", input_, "an event with this id and content came before")
+    return dead_letter(input_.record, BadEvent("an event with this id and other content came before", "conflict"))
+
+
+def event_digest(input_: Input) -> str:
+    """Tells a repeated event from one that reuses its id."""
+    return content_digest(input_.record.value or b"")
+
+
+def with_context(data: Interaction, context: Context) -> ExampleInput:
+    """What the model will see: the interaction with the turns before it and the silence before it filled in."""
+    payload = data.payload
+    if payload.context is None and context.turns:
+        payload = payload.model_copy(update={"context": context.turns})
+    timing = data.timing
+    if timing.gap_s is None and timing.at_s is not None and context.last_s is not None:
+        timing = timing.model_copy(update={"gap_s": max(timing.at_s - context.last_s, 0.0)})
+    return ExampleInput.model_construct(
+        session=data.session,
+        role=data.role,
+        learner=data.learner,
+        group=data.group,
+        payload=payload,
+        timing=timing,
+        outcome=data.outcome,
+        age=data.age,
+        grade=data.grade,
+        subject=data.subject,
+        language=data.language,
+    )
+
+
+def next_context(data: Interaction, context: Context, turns: int) -> Context:
+    """The session's context after this interaction."""
+    said = Turn.model_construct(role=data.role, text=data.payload.text)
+    at = data.timing.at_s if data.timing.at_s is not None else context.last_s
+    return Context.model_construct(turns=(*context.turns, said)[-turns:], last_s=at)
+
+
+def contexts(
+    interactions: Sequence[tuple[Input, Interaction]], values: Mapping[str, bytes], turns: int
+) -> tuple[list[ExampleInput], dict[str, Context]]:
+    """The model's inputs for a batch in order, and each session's context after it."""
+    after: dict[str, Context] = {}
+    seen = []
+    for _, data in interactions:
+        before = after.get(data.session) or stored_context(values, data.session)
+        seen.append(with_context(data, before))
+        after[data.session] = next_context(data, before, turns)
+    return seen, after
+
+
+def stored_context(values: Mapping[str, bytes], session: str) -> Context:
+    """The context that the store holds, or an empty one."""
+    found = values.get(context_key(session))
+    return Context.model_validate_json(found) if found else Context()
+
+
+def score(
+    input_: Input, seen: ExampleInput, outputs: dict[str, ModelOutput], version: str, scoring: Scoring
+) -> tuple[Pending, Output]:
+    """The pending prediction to remember and the prediction to publish."""
+    worth, reasons = importance(
+        seen.payload.text, seen.language, outputs, disagreement=None, flags=(), rarity=0.0
+    )  # fmt: skip
+    envelope = input_.event.envelope
+    data = Prediction.model_construct(
+        session=seen.session,
+        interaction=envelope.id,
+        model=scoring.model,
+        version=version,
+        outputs=outputs,
+        importance=worth,
+        reasons=reasons,
+    )
+    return pending_of(input_, seen, data), prediction_event(input_, data)
+
+
+def adopt_prediction(input_: Input, seen: ExampleInput, sent: Sequence[Message]) -> Pending | None:
+    """The pending prediction that an earlier owner's published one implies; None if its outcome was another."""
+    for message in sent:
+        if message.topic == topics.PREDICTION.name:
+            return pending_of(input_, seen, Prediction.model_validate_json(message.value))
+    return None
+
+
+def pending_of(input_: Input, seen: ExampleInput, data: Prediction) -> Pending:
+    """What is remembered of a prediction."""
+    return Pending.model_construct(
+        digest=event_digest(input_),
+        time_s=input_.event.envelope.time.timestamp(),
+        input=seen,
+        outputs=data.outputs,
+        version=data.version,
+        importance=data.importance,
+        reasons=data.reasons,
+    )
+
+
+def prediction_event(input_: Input, data: Prediction) -> Output:
+    """The event of a prediction; its time is the interaction's, so that computing it again gives the same bytes."""
+    envelope = input_.event.envelope
+    return Output(
+        topics.PREDICTION,
+        data.session,
+        derive_id("prediction", envelope.id),
+        envelope.time,
+        data,
+        (input_.origin,),
+    )
+
+
+def remember(interaction: str, pending: Pending, now: float, horizon_s: float) -> Write:
+    """The write that keeps a pending prediction until the join horizon."""
+    return Put(interaction_key(interaction), dump(pending), now + horizon_s)
+
+
+def dump(part: Pending | Context) -> bytes:
+    """A stored value's JSON."""
+    return part.model_dump_json(exclude_defaults=True).encode()

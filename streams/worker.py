@@ -1,0 +1,277 @@
+"""The model worker: folds train requests and nothing else; publishes each step, deltas soon and snapshots now and then.
+
+It keeps nothing in the store: its truth is the last snapshot and the log. After a crash it loads the snapshot, folds
+again to the tail that it had published, and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from learners.delta import delta_parts, no_changes
+from learners.fold import StepReport, fold
+from learners.fingerprint import fingerprint
+from learners.model import Model, served_digest, trained_digest
+from learners.request import decode_request
+from learners.snapshot import restore, snapshot
+from schemas import codec, topics
+from schemas.envelope import Envelope, content_digest, derive_id
+from schemas.errors import BadEvent, BrokerError, ConfigurationError, ModelRefused
+from schemas.event import Data, Event
+from schemas.model import Checkpoint, Delta
+from schemas.topics import Topic
+from streams.blobs import Blobs, BlobUnavailable
+from streams.engines.broker import Broker, Producer
+from streams.message import Message, Record, partition_of
+from streams.metrics import Metrics
+from streams.processor import dead_letter, message
+from streams.published import ARRIVALS, checkpoints_of, last_event
+
+LOG = logging.getLogger("streams.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When what is new leaves: seconds between deltas, bytes a second they may take, steps and seconds to a snapshot."""
+
+    delta_s: float = 0.3
+    delta_bytes_per_s: float = 6e6
+    snapshot_steps: int = 500
+    snapshot_s: float = 300.0
+
+
+class Worker:
+    """Folds one partition of train requests for one model. Whole when built: it has recovered.
+
+    Raises BrokerError when the log does not answer.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        producer: Producer,
+        blobs: Blobs,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        tenant: str,
+        model_name: str,
+        cadence: Cadence,
+        partition: int,
+    ) -> None:
+        self.broker, self.producer, self.blobs, self.metrics, self.clock = broker, producer, blobs, metrics, clock
+        self.tenant, self.model_name, self.cadence, self.partition = tenant, model_name, cadence, partition
+        self.partitions = broker.partitions()
+        self.failure: str | None = None
+        self.model: Model | None = None
+        self._arrivals: list[int] = []
+        self._delta_at, self._snapshot_at, self._snapshot_steps = clock(), clock(), 0
+        self._next_delta_s = cadence.delta_s
+        self.model = self._last_snapshot()
+        begun = self.model.next_offset if self.model else 0
+        self.changes = no_changes(begun)
+        self._delta_from = begun
+        self.offsets = {f"{topics.TRAIN_REQUEST.name}/{partition}": begun} if self.model else {}
+        self._published, self._tail = self._published_tail()
+
+    def process(self, records: Sequence[Record], now: float) -> int:
+        """Fold ``records`` in order; a request that cannot be used is a dead letter and changes nothing."""
+        self._raise_failure()
+        for record in records:
+            try:
+                self._fold(record)
+            except BadEvent as error:
+                self._dead(record, error)
+            except ConfigurationError as error:
+                self._dead(record, BadEvent(str(error), "unusable"))
+            self.offsets[f"{record.origin.topic}/{record.origin.partition}"] = record.origin.offset + 1
+            self._publish_what_is_due()
+        if not records:
+            self._publish_what_is_due()
+        self.producer.poll()
+        return len(records)
+
+    def beat(self) -> None:
+        """Nothing to compare: the log is the truth."""
+        self._raise_failure()
+
+    def close(self, timeout_s: float) -> None:
+        """Publish what is new, with a snapshot, so that the next worker has nothing to fold again."""
+        if self.model is not None and self.changes.rows:
+            self._delta(self.model)
+        if self.model is not None and self.model.steps > self._snapshot_steps:
+            self._snapshot(self.model)
+        self.producer.flush(timeout_s)
+
+    def _fold(self, record: Record) -> None:
+        event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
+        manifest, weights = decode_request(record.value or b"")
+        if manifest.model != self.model_name:
+            return
+        begun = self.clock()
+        lineage = self.model.lineage if self.model else None
+        self.model, report = fold(
+            self.model, manifest, weights, event.id, record.origin.offset, lambda version: self._blob_of(version)
+        )
+        self.metrics.observe("step_seconds", self.clock() - begun, role="worker")
+        self.metrics.gauge("model_offset", self.model.next_offset, role="worker")
+        self.changes = self.changes.and_then(report.touched)
+        if record.origin.offset > self._published:
+            self._step(record, event, report)
+            if report.event.applied:
+                self._arrivals += [example.feedback_ms for example in manifest.new]
+        if self._tail is not None and self.model.next_offset == self._tail.b:
+            self._compare(self.model, self._tail)
+        if self.model.lineage != lineage:
+            self.changes, self._delta_from = no_changes(self.model.next_offset), self.model.next_offset
+            self._snapshot(self.model)
+
+    def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
+        self._send(
+            topics.TRAIN_STEP,
+            derive_id("step", event.id),
+            event.envelope.time,
+            report.event,
+            cause=record,
+        )
+
+    def _compare(self, model: Model, tail: Delta) -> None:
+        """Whether the fold reached what was published; under another fingerprint it may not, then a lineage begins."""
+        self._tail = None
+        if served_digest(model) == tail.digest:
+            return
+        lineage = content_digest(f"{model.lineage}/{model.next_offset}/{sorted(fingerprint().items())}".encode())
+        LOG.warning("%s folds to another digest than was published (%s); lineage %s begins", model.version,
+                    fingerprint(), lineage)  # fmt: skip
+        self.model = replace(model, lineage=lineage)
+
+    def _publish_what_is_due(self) -> None:
+        now = self.clock()
+        if self.model is None:
+            return
+        if self.changes.rows and now - self._delta_at >= self._next_delta_s and self._tail is None:
+            self._delta(self.model)
+        steps = self.model.steps - self._snapshot_steps
+        if steps >= self.cadence.snapshot_steps or (steps and now - self._snapshot_at >= self.cadence.snapshot_s):
+            self._snapshot(self.model)
+
+    def _delta(self, model: Model) -> None:
+        parts = delta_parts(model, self.changes, self._delta_from, model.next_offset, self.model_name)
+        arrivals = ",".join(map(str, self._arrivals)).encode()
+        for number, part in enumerate(parts):
+            self._send(
+                topics.DELTA,
+                derive_id("delta", model.version, str(self._delta_from), str(number)),
+                datetime.fromtimestamp(self.clock(), UTC),
+                codec.decode_data(Delta, codec.manifest(part)),
+                value=part,
+                extra=((ARRIVALS, arrivals),) if number == 0 else (),
+            )
+        self._delta_at = self.clock()
+        self._next_delta_s = max(self.cadence.delta_s, sum(map(len, parts)) / self.cadence.delta_bytes_per_s)
+        self.changes, self._delta_from, self._arrivals = no_changes(model.next_offset), model.next_offset, []
+
+    def _snapshot(self, model: Model) -> None:
+        content = snapshot(model)
+        path = f"{self.tenant}/{self.model_name}/{model.lineage}/{model.next_offset}.safetensors"
+        self._snapshot_at = self.clock()
+        try:
+            uri = self.blobs.put(path, content)
+        except BlobUnavailable as error:
+            LOG.warning("snapshot of %s: %s; deltas go on, the next try is at the next snapshot", model.version, error)
+            self._snapshot_steps = model.steps
+            return
+        self._snapshot_steps = model.steps
+        found = Checkpoint(
+            model=self.model_name,
+            lineage=model.lineage,
+            version=model.version,
+            next_offset=model.next_offset,
+            uri=uri,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size=len(content),
+            digest=served_digest(model),
+            trained_digest=trained_digest(model),
+            fingerprint=fingerprint(),
+            settings=model.settings.to_dict(),
+            metrics={"steps": float(model.steps)},
+        )
+        self._send(topics.CHECKPOINT, derive_id("checkpoint", model.version), self._now(), found)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock(), UTC)
+
+    def _send(
+        self,
+        topic: Topic,
+        id_: str,
+        time: datetime,
+        data: Data,
+        cause: Record | None = None,
+        value: bytes | None = None,
+        extra: tuple[tuple[str, bytes], ...] = (),
+    ) -> None:
+        envelope = Envelope(
+            id=id_,
+            source=f"/currere/{self.tenant}/worker",
+            type=topic.holds.TYPE,
+            time=time,
+            subject=self.model_name,
+            schema_version=topic.holds.VERSION,
+            tenant=self.tenant,
+            content_type=codec.content_type(topic),
+            causes=(cause.origin,) if cause else (),
+        )
+        place = partition_of(self.model_name.encode(), self.partitions[topic.name])
+        content = codec.encode(data) if value is None else value
+        key = self.model_name.encode()
+        self.metrics.count("events_out", role="worker", topic=topic.name)
+        self.producer.send(Message(topic.name, place, key, content, (*envelope.headers(), *extra)), self._acknowledge)
+
+    def _acknowledge(self, offset: int | None, error: str | None) -> None:
+        if error is not None:
+            self.failure = error
+
+    def _raise_failure(self) -> None:
+        self.producer.poll()
+        if self.failure is not None:
+            raise BrokerError(f"worker: an output was not accepted: {self.failure}; folding again from the snapshot")
+
+    def _dead(self, record: Record, error: BadEvent) -> None:
+        letter = dead_letter(record, error)
+        source = f"/currere/{self.tenant}/worker"
+        self.metrics.count("dead_letters", role="worker", topic=record.origin.topic, reason=error.reason)
+        self.producer.send(message(letter, self.tenant, source, self.partition, self.partitions), self._acknowledge)
+
+    def _last_snapshot(self) -> Model | None:
+        """The newest snapshot that is whole; older ones stand in for a torn one."""
+        for checkpoint in checkpoints_of(self.broker, self.model_name):
+            try:
+                model = restore(self.blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256))
+            except (BlobUnavailable, ModelRefused) as error:
+                LOG.warning("checkpoint %s: %s; trying the one before", checkpoint.version, error)
+                self.metrics.count("models_refused", role="worker")
+                continue
+            self._snapshot_steps = model.steps
+            return model
+        return None
+
+    def _blob_of(self, version: str) -> bytes:
+        for checkpoint in checkpoints_of(self.broker, self.model_name):
+            if checkpoint.version == version:
+                return self.blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
+        raise ModelRefused(f"the log resets to {version}, of which there is no checkpoint")
+
+    def _published_tail(self) -> tuple[int, Delta | None]:
+        """The offset of the last request whose step was published, and the last delta beyond the snapshot."""
+        step = last_event(self.broker, topics.TRAIN_STEP, self.model_name)
+        published = -1 if step is None else int(step.data.offset)  # type: ignore[attr-defined]  # a TrainStep
+        delta = last_event(self.broker, topics.DELTA, self.model_name)
+        if delta is None or self.model is None or not isinstance(delta.data, Delta):
+            return published, None
+        tail = delta.data
+        beyond = tail.lineage == self.model.lineage and tail.b > self.model.next_offset
+        return published, tail if beyond else None
