@@ -30,10 +30,7 @@ from state.store import Commit, Offsets, Shard, Taken, Values
 
 HINTS = (
     (redis.exceptions.AuthenticationError, "give user and password in the store's URL"),
-    (
-        redis.exceptions.NoPermissionError,
-        "let the user run EVAL, EVALSHA, INFO, WAIT, WAITAOF and the scripts' commands",
-    ),
+    (redis.exceptions.NoPermissionError, "allow EVAL, EVALSHA, INFO, EXISTS, WAIT, WAITAOF and the scripts' commands"),
     (redis.exceptions.OutOfMemoryError, "raise the server's maxmemory or forget older state"),
     (redis.exceptions.ReadOnlyError, "the address names a replica; name the primary"),
     (redis.exceptions.ClusterDownError, "a slot has no primary; mend the cluster"),
@@ -85,12 +82,14 @@ class RedisStore:
             "health_check_interval": 15,
             **(options or {}),
         }
-        retry = Retry(NoBackoff(), 0)
         address = _address(url)
-        with _explained(address):
-            if cluster:
-                return cls(RedisCluster.from_url(url, retry=retry, **settings), address, replicas, timeout_s)
-            return cls(redis.Redis.from_url(url, retry=retry, **settings), address, replicas, timeout_s)
+        open_client = RedisCluster.from_url if cluster else redis.Redis.from_url
+        try:
+            with _explained(address):
+                client = open_client(url, retry=Retry(NoBackoff(), 0), **settings)
+        except ValueError as error:
+            raise ConfigurationError(f"the store's URL {address}: {error}") from error
+        return cls(client, address, replicas, timeout_s)
 
     def take(self, shard: Shard, token: str) -> Taken:
         """See ``Store.take``.
@@ -196,6 +195,7 @@ class RedisStore:
     def _node_of(self, key: str) -> redis.Redis:
         if isinstance(self._client, redis.Redis):
             return self._client
+        self._server.execute_command("EXISTS", key)  # a redirection teaches the client where a moved slot is now
         node = self._client.nodes_manager.get_node_from_slot(key_slot(key.encode()))
         return self._client.get_redis_connection(node)
 

@@ -223,7 +223,7 @@ def test_an_address_where_nobody_listens_is_unavailable(cluster: bool) -> None:
         RedisStore.connect(f"redis://:secret@127.0.0.1:{port}", cluster).ping()
 
 
-@pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost"])
+@pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost", "redis://localhost:port"])
 def test_what_is_no_url_of_a_store_is_a_matter_of_configuration(url: str) -> None:
     with pytest.raises(ConfigurationError, match="redis://"):
         RedisStore.connect(url)

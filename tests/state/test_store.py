@@ -70,7 +70,7 @@ def test_due_keys_come_earliest_first_then_by_name_with_their_values_and_no_more
     store: Store, shard: Shard
 ) -> None:
     store.take(shard, "me")
-    dues = {"late": 30.5, "b": 20.25, "a": 20.25, "early": 10.125, "never": None}
+    dues: dict[str, float | None] = {"late": 30.5, "b": 20.25, "a": 20.25, "early": 10.125, "never": None}
     store.commit(shard, "me", {}, Commit(AT_5, [Put(key, key.encode(), due) for key, due in dues.items()]))
     everything = store.read(shard, "me", AT_5, [], due_before=30.5, due_limit=9)
     assert everything.due == ("early", "a", "b", "late")
