@@ -1,0 +1,25 @@
+"""Within what the same log gives the same bytes."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+
+def fingerprint() -> dict[str, str]:
+    """Within which the same log gives the same bytes: versions, CPU capability, threads."""
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def fix_threads() -> None:
+    """Make folding reproducible in this process: one thread, deterministic kernels. The worker calls it first."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(mode=True)

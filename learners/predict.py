@@ -1,0 +1,60 @@
+"""What the served weights say of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from learners.analyzer import batch, forward
+from learners.encode import Features, encode
+from learners.parameters import is_table
+from learners.served import Served
+from learners.targets import probabilities, values
+from learners.tasks import Task
+from schemas.prediction import ExampleInput, Output
+
+DIGITS = 4  # of a probability in an event
+Floats = npt.NDArray[np.float32]
+
+
+def predict(served: Served, inputs: Sequence[ExampleInput]) -> list[dict[str, Output]]:
+    """The outputs for each input, of the tasks that apply to its speaker's role, by the task's name.
+
+    A task of classes has a probability a class; an ordinal one a probability a level and the expected number; a
+    regression a number. Rounded to four digits.
+    """
+    found: list[dict[str, Output]] = [{} for _ in inputs]
+    if not inputs:
+        return found
+    logits = predict_arrays(served, encode(inputs, served.settings))
+    for task in served.settings.tasks:
+        who = [position for position, given in enumerate(inputs) if task.role in (None, given.role)]
+        if who:
+            for position, output in zip(who, outputs(task, logits[task.name][who]), strict=True):
+                found[position][task.name] = output
+    return found
+
+
+def predict_arrays(served: Served, features: Features) -> dict[str, Floats]:
+    """The logits of every task, float32 [n, logits], whether or not it applies to an example's role."""
+    given = batch(features)
+    arrays = {name: array[given.touched] if is_table(name) else array for name, array in served.arrays.items()}
+    with torch.inference_mode():
+        parameters = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+        return {name: found.numpy() for name, found in forward(parameters, given, served.settings.tasks).items()}
+
+
+def outputs(task: Task, logits: Floats) -> list[Output]:
+    """The events' form of the logits [n, logits] of ``task``."""
+    numbers = values(task, logits)
+    value = [None] * len(logits) if numbers is None else np.round(numbers, DIGITS).tolist()
+    if not task.levels:
+        return [Output.model_construct(value=number) for number in value]
+    shares = np.round(probabilities(task, logits).astype(np.float64), DIGITS).tolist()
+    return [
+        Output.model_construct(probabilities=dict(zip(task.levels, share, strict=True)), value=number)
+        for share, number in zip(shares, value, strict=True)
+    ]

@@ -1,0 +1,143 @@
+"""What the analyzer learns to say of an utterance: tasks are data."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from schemas.errors import ConfigurationError, UnusableEvent
+from schemas.feedback import LabelValue
+from schemas.interaction import SpeakerRole
+
+Kind = Literal["categorical", "ordinal", "regression", "multilabel"]
+
+DEFAULT_FILE = Path(__file__).with_name("tasks.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to say of an utterance.
+
+    ``classes`` belongs to categorical and multilabel tasks, ``range`` (lowest, highest) to ordinal and regression ones.
+    ``role`` is the speaker that it applies to, None for all. ``weight`` is its share in the loss, ``group`` names its
+    learning rate, ``research_weight`` the weight of its constraint. Raises ConfigurationError when these contradict.
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    role: SpeakerRole | None = None
+    weight: float = 1.0
+    group: str = "rest"
+    research_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise ConfigurationError(f"task {self.name!r}: {problem}")
+
+    def _problem(self) -> str | None:
+        if not self.name or "." in self.name:
+            return "a name is not empty and has no dot"
+        if self.kind not in get_args(Kind):
+            return f"kind is {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
+        if self.role is not None and self.role not in get_args(SpeakerRole):
+            return f"role is {self.role!r}, expected one of {', '.join(get_args(SpeakerRole))}"
+        if self.weight < 0 or self.research_weight < 0:
+            return "weights are not negative"
+        return self._problem_of_classes() if self.kind in ("categorical", "multilabel") else self._problem_of_range()
+
+    def _problem_of_classes(self) -> str | None:
+        fewest = 2 if self.kind == "categorical" else 1
+        if len(self.classes) < fewest or len(set(self.classes)) < len(self.classes):
+            return f"a {self.kind} task has at least {fewest} classes, each once"
+        return "a range belongs to ordinal and regression tasks" if self.range else None
+
+    def _problem_of_range(self) -> str | None:
+        if self.classes:
+            return "classes belong to categorical and multilabel tasks"
+        if self.range is None or not self.range[0] < self.range[1] or not all(map(math.isfinite, self.range)):
+            return f"a {self.kind} task has a range, [lowest, highest]"
+        if self.kind == "ordinal" and any(bound != int(bound) for bound in self.range):
+            return "the range of an ordinal task is of whole numbers"
+        return None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of what gets a probability: the classes, or an ordinal task's numbers; none for regression."""
+        if self.kind == "ordinal" and self.range:
+            return tuple(str(level) for level in range(int(self.range[0]), int(self.range[1]) + 1))
+        return self.classes
+
+    @property
+    def logits(self) -> int:
+        """How many numbers the analyzer computes for it: one a class, one a step of an ordinal scale, or one."""
+        return {"regression": 1, "ordinal": len(self.levels) - 1}.get(self.kind, len(self.classes))
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON can hold it; the inverse of ``task_from``."""
+        found = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def task_from(values: Mapping[str, object]) -> Task:
+    """The task that a table of TOML or JSON describes. Raises ConfigurationError, naming an unknown key."""
+    known = {field.name for field in fields(Task)}
+    if unknown := sorted(set(values) - known):
+        raise ConfigurationError(f"unknown key {unknown[0]!r} in task {values.get('name')!r}; known: {sorted(known)}")
+    arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return Task(**arguments)  # type: ignore[arg-type]  # the values are checked by Task itself
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"task {values.get('name')!r}: {error}") from error
+
+
+def load_tasks(path: Path = DEFAULT_FILE) -> tuple[Task, ...]:
+    """The tasks of a TOML file, in its order. Raises ConfigurationError."""
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return tasks_from(tables.get("task", []))
+
+
+def tasks_from(tables: object) -> tuple[Task, ...]:
+    """The tasks that a list of tables describes. Raises ConfigurationError when a name comes twice."""
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise ConfigurationError("tasks are a list of tables; in TOML each begins with [[task]]")
+    tasks = tuple(map(task_from, tables))
+    names = [task.name for task in tasks]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ConfigurationError(f"two tasks are named {repeated[0]!r}")
+    return tasks
+
+
+@cache
+def default_tasks() -> tuple[Task, ...]:
+    """The tasks that ship: question type, scaffolding, CLASS, depth, wait time, responsiveness, talk moves."""
+    return load_tasks()
+
+
+def check_label(task: Task | None, value: LabelValue) -> None:
+    """Raise UnusableEvent unless ``value`` can be a label of ``task``; None stands for a task that nobody knows."""
+    if task is None:
+        raise UnusableEvent("the label is of a task that the settings do not name")
+    if problem := _label_problem(task, value):
+        raise UnusableEvent(f"label {value!r} of task {task.name}: {problem}")
+
+
+def _label_problem(task: Task, value: LabelValue) -> str | None:
+    if task.kind == "categorical":
+        return None if value in task.classes else f"expected one of {', '.join(task.classes)}"
+    if task.kind == "multilabel":
+        known = isinstance(value, tuple) and set(value) <= set(task.classes)
+        return None if known else f"expected a list of {', '.join(task.classes)}"
+    lowest, highest = task.range or (0.0, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
+        return f"expected a number from {lowest:g} to {highest:g}"
+    return "expected a whole number" if task.kind == "ordinal" and value != int(value) else None

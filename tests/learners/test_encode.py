@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learners.encode import DENSE, FIELDS, Features, encode
+from schemas.interaction import SpeakerRole
+from schemas.prediction import ExampleInput
+from tests.learners.cases import SMALL, said
+
+ROLES: list[SpeakerRole] = ["teacher", "student", "unknown"]
+TURNS = st.lists(st.tuples(st.sampled_from(ROLES), st.text(max_size=40)), max_size=10)
+INPUTS = st.lists(st.builds(said, st.text(max_size=60), st.sampled_from(ROLES), TURNS), max_size=6)
+
+
+def rows_of(features: Features, example: int) -> list[list[int]]:
+    """The rows of each bag of an example."""
+    edges = features.starts[FIELDS * example : FIELDS * (example + 1) + 1]
+    return [features.rows[a:b].tolist() for a, b in pairwise(edges)]
+
+
+@given(INPUTS)
+def test_features_have_the_shapes_and_bounds_they_promise(inputs: list[ExampleInput]):
+    found = encode(inputs, SMALL)
+    assert found.starts.shape == (FIELDS * len(inputs) + 1,)
+    assert found.starts[-1] == len(found.rows)
+    assert (np.diff(found.starts) >= 0).all()
+    assert ((found.rows >= 0) & (found.rows < SMALL.buckets)).all()
+    assert found.dense.shape == (len(inputs), DENSE)
+    assert np.isfinite(found.dense).all()
+    assert (np.abs(found.dense) < 3).all()
+
+
+@given(INPUTS)
+def test_an_example_is_encoded_alike_alone_and_among_others(inputs: list[ExampleInput]):
+    together = encode(inputs, SMALL)
+    for position, one in enumerate(inputs):
+        alone = encode([one], SMALL)
+        assert rows_of(alone, 0) == rows_of(together, position)
+        assert (alone.dense[0] == together.dense[position]).all()
+
+
+def test_the_encoding_is_the_same_in_another_process():
+    script = (
+        "from learners.encode import encode; from tests.learners.cases import SMALL, said;"
+        "f = encode([said('Why is it twelve?', before=[('student', 'it is twelve')])], SMALL);"
+        "print(f.rows.tolist(), f.dense.tolist())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True)
+        for seed in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout != b""
+
+
+def test_the_encoder_needs_no_torch():
+    script = "import sys, learners.encode, learners.request; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_repeating_the_student_differs_from_the_same_words_said_first():
+    restated, first = encode([said("it is twelve", before=[("student", "twelve")]), said("it is twelve")], SMALL).dense
+    assert (restated != first).any()
+
+
+def test_a_students_words_count_only_as_a_students():
+    by_student, by_teacher = (said("twelve", before=[(who, "twelve"), ("unknown", "hm")]) for who in ROLES[1::-1])
+    found = encode([by_student, by_teacher], SMALL)
+    assert rows_of(found, 0)[2] != rows_of(found, 1)[2]
+
+
+def test_turns_beyond_the_settings_reach_change_nothing():
+    near = [("teacher", f"turn {n}") for n in range(SMALL.context_turns)]
+    one, other = (said("yes", before=[("student", far), *near]) for far in ("twelve", "thirteen"))
+    found = encode([one, other], SMALL)
+    assert rows_of(found, 0) == rows_of(found, 1)
+    assert (found.dense[0] == found.dense[1]).all()
+
+
+def test_a_typographic_apostrophe_is_an_apostrophe():
+    found = encode([said("don’t"), said("don't")], SMALL)
+    assert rows_of(found, 0) == rows_of(found, 1)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from learners.optimiser import adagrad_rows, adamw, average_rates, clip_factor, warm_up
+
+
+def test_adagrad_divides_by_the_root_of_the_rows_mean_squares():
+    rows, squares = np.zeros((2, 2), np.float32), np.array([0.0, 3.0], np.float32)
+    gradient = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
+    moved, summed = adagrad_rows(rows, squares, gradient, 0.5)
+    assert summed.tolist() == [1, 4]
+    np.testing.assert_allclose(moved, [[-0.5, -0.5], [-0.25, 0.25]], rtol=1e-6)
+
+
+def test_adamw_walks_as_torch_does():
+    theirs = torch.nn.Parameter(torch.linspace(-1, 1, 6))
+    optimiser = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    ours = theirs.detach().numpy().copy()
+    first, second = np.zeros_like(ours), np.zeros_like(ours)
+    for step in range(1, 6):
+        theirs.grad = torch.sin(theirs.detach() * step)
+        gradient = theirs.grad.numpy().copy()
+        optimiser.step()
+        ours, first, second = adamw(ours, first, second, gradient, step=step, rate=0.01, decay=0.1)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5)
+
+
+def test_the_rate_rises_linearly_and_stays():
+    assert [warm_up(step, 4) for step in (1, 2, 4, 9)] == [0.25, 0.5, 1, 1]
+    assert warm_up(1, 0) == 1
+
+
+def test_a_long_gradient_is_cut_to_the_limit_and_a_short_one_left():
+    assert clip_factor(10, 5) * 10 == pytest.approx(5)
+    assert clip_factor(3, 5) == clip_factor(0, 5) == 1
+
+
+def test_an_average_is_the_plain_mean_until_it_moves_by_the_decay():
+    values = np.arange(1, 6, dtype=np.float32)
+    average = np.float32(0)
+    for touch, value in enumerate(values, start=1):
+        (rate,) = average_rates(np.array([touch], np.uint32), 0.9)
+        average += rate * (value - average)
+    assert average == pytest.approx(values.mean())
+    assert average_rates(np.array([1000], np.uint32), 0.9) == pytest.approx(0.1)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from learners.settings import LearningSettings
+from schemas.errors import ConfigurationError
+from tests.learners.cases import SMALL
+
+
+@pytest.mark.parametrize("settings", [SMALL, LearningSettings()])
+def test_settings_survive_their_way_through_the_genesis_record(settings: LearningSettings):
+    assert LearningSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_what_is_absent_has_its_default():
+    assert LearningSettings.from_dict({"dim": 16}) == LearningSettings(dim=16)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"colour": 1}, "colour"),
+        ({"buckets": 5000}, "buckets"),
+        ({"dim": 0}, "dim"),
+        ({"dim": 1.5}, "dim"),
+        ({"dim": "8"}, "dim"),
+        ({"embed_rate": 0}, "embed_rate"),
+        ({"average_decay": 1}, "average_decay"),
+        ({"group_rates": {}}, "group"),
+        ({"group_rates": {"move": "fast"}}, "group_rates"),
+        ({"tasks": "moves"}, "task"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_an_error_that_names_it(wrong: dict[str, object], named: str):
+    with pytest.raises(ConfigurationError, match=named):
+        LearningSettings.from_dict(wrong)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learners.encode import encode
+from learners.model import trained_digest
+from learners.parameters import EMBED
+from learners.step import step
+from tests.learners.cases import SMALL, begun, example, folded, moves, said
+
+
+def weights(count: int, value: float = 1.0) -> np.ndarray:
+    return np.full(count, value, dtype=np.float32)
+
+
+def test_the_loss_of_what_is_taught_again_and_again_falls():
+    model, first = step(begun(), moves(0, 6), (), weights(6))
+    for _ in range(60):
+        model, last = step(model, moves(0, 6), (), weights(6))
+    assert last.losses["total"] < 0.2 * first.losses["total"]
+
+
+def test_a_step_touches_no_row_that_its_examples_do_not_have():
+    taught = moves(0, 3)
+    rows = set(encode([e.input for e in taught], SMALL).rows.tolist())
+    model, _ = step(begun(), taught, (), weights(3))
+    model, progress = step(model, taught, (), weights(3))
+    assert set(progress.touched[EMBED].tolist()) <= rows
+    untouched = np.setdiff1d(np.arange(SMALL.buckets), progress.touched[EMBED])
+    assert not model.tables[EMBED].trained[untouched].any()
+
+
+def test_a_task_without_labels_stays_as_it_was():
+    model, progress = step(begun(), moves(0, 4), (), weights(4))
+    assert "linear.depth" not in progress.touched
+    assert not model.dense["head.depth.weight"].trained.any()
+    assert model.dense["head.depth.weight"].touches[0] == 0
+    assert set(progress.losses) == {"total", "move"}
+
+
+def test_examples_of_weight_nought_change_nothing_but_the_decay():
+    _, progress = step(begun(), moves(0, 4), (), weights(4, 0.0))
+    assert progress.losses["total"] == 0
+    assert all(len(rows) == 0 for rows in progress.touched.values())
+
+
+def test_replay_weighs_as_the_settings_say():
+    settings = replace(SMALL, replay_weight=0.25)
+    both = step(begun(settings), moves(0, 4), moves(0, 4), weights(8))[1]
+    new = step(begun(settings), moves(0, 4), (), weights(4))[1]
+    assert both.losses["total"] == pytest.approx(1.25 * new.losses["total"], rel=1e-5)
+
+
+def test_a_row_learns_once_enough_new_examples_have_had_it():
+    model = begun(replace(SMALL, min_seen=2))
+    model, once = step(model, moves(0, 1), moves(0, 1), weights(2))
+    assert len(once.touched["linear.move"]) == 0  # a replayed example is the same one again
+    model, twice = step(model, moves(3, 1), (), weights(1))
+    shared = {*encode([moves(0, 1)[0].input], SMALL).rows} & {*encode([moves(3, 1)[0].input], SMALL).rows}
+    assert set(twice.touched["linear.move"]) <= shared
+    assert len(twice.touched["linear.move"])
+
+
+def test_rates_rise_over_the_warm_up_and_follow_the_groups():
+    _, progress = step(begun(), moves(0, 2), (), weights(2))
+    assert progress.rates["dense"] == pytest.approx(SMALL.dense_rate / SMALL.warm_up_steps)
+
+
+def test_a_long_gradient_is_clipped():
+    _, progress = step(begun(replace(SMALL, clip_norm=1e-3)), moves(0, 4), (), weights(4))
+    assert progress.norms["clipped"] == pytest.approx(1e-3)
+    assert progress.norms["raw"] > 1e-3
+
+
+def test_the_average_of_a_row_moves_only_when_the_row_is_touched():
+    model = folded(begun(), 1, 3)
+    before = model.tables[EMBED].average.copy()
+    model, progress = step(model, moves(50, 2), (), weights(2))
+    untouched = np.setdiff1d(np.arange(SMALL.buckets), progress.touched[EMBED])
+    assert (model.tables[EMBED].average[untouched] == before[untouched]).all()
+
+
+def test_served_values_are_the_averages_rounded():
+    model = folded(begun(), 1, 5)
+    for part in (*model.tables.values(), *model.dense.values()):
+        assert (part.served == part.average.astype(np.float16)).all()
+
+
+def test_the_same_step_gives_the_same_bytes():
+    assert len({trained_digest(folded(begun(), 1, 5)) for _ in range(2)}) == 1
+
+
+def test_several_tasks_are_learned_in_one_step():
+    both = [
+        example("one", said("go on"), move="press", support=5.0),
+        example("two", said("because", "student"), claim=("reason",), depth=0.9),
+    ]
+    _, progress = step(begun(), both, (), weights(2))
+    assert set(progress.losses) == {"total", "move", "support", "claim", "depth"}

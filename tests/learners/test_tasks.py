@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from learners.tasks import Task, check_label, default_tasks, load_tasks, task_from
+from schemas.errors import ConfigurationError, UnusableEvent
+from tests.learners.cases import CLAIM, DEPTH, MOVE, SUPPORT
+
+MOVES = {"none", "keep_everyone_together", "getting_students_to_relate", "restating", "revoicing"}
+
+
+def test_the_shipped_tasks_are_those_of_the_analyzer_and_talk_moves():
+    tasks = {task.name: task for task in default_tasks()}
+    assert set(tasks) == {
+        "question_type", "scaffolding", "emotional_support", "classroom_organization", "instructional_support",
+        "conversation_depth", "wait_time", "responsiveness", "teacher_move", "student_move",
+    }  # fmt: skip
+    assert tasks["question_type"].classes == ("none", "closed", "open")
+    assert set(tasks["teacher_move"].classes) == MOVES | {"press_for_accuracy", "press_for_reasoning"}
+    assert (tasks["teacher_move"].role, tasks["student_move"].role) == ("teacher", "student")
+
+
+def test_research_weights_of_the_shipped_tasks_sum_to_one():
+    assert sum(task.research_weight for task in default_tasks()) == pytest.approx(1.0)
+
+
+def test_another_task_is_added_by_a_file_alone(tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[[task]]\nname = "mood"\nkind = "categorical"\nclasses = ["calm", "lively"]\n')
+    assert load_tasks(file) == (Task(name="mood", kind="categorical", classes=("calm", "lively")),)
+
+
+def test_an_unknown_key_of_a_task_is_an_error_that_names_it():
+    with pytest.raises(ConfigurationError, match="colour"):
+        task_from({"name": "mood", "kind": "regression", "range": [0, 1], "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "a", "kind": "categorical", "classes": ["one"]},
+        {"name": "a", "kind": "categorical", "classes": ["one", "one"]},
+        {"name": "a", "kind": "multilabel", "classes": []},
+        {"name": "a", "kind": "ordinal", "range": [1.5, 7]},
+        {"name": "a", "kind": "regression"},
+        {"name": "a", "kind": "regression", "range": [1, 0]},
+        {"name": "a.b", "kind": "regression", "range": [0, 1]},
+        {"name": "a", "kind": "guess", "range": [0, 1]},
+        {"name": "a", "kind": "regression", "range": [0, 1], "role": "parent"},
+    ],
+)
+def test_a_task_that_contradicts_itself_is_refused(wrong: dict[str, object]):
+    with pytest.raises(ConfigurationError):
+        task_from(wrong)
+
+
+def test_a_task_survives_its_way_through_json():
+    for task in default_tasks():
+        assert task_from(task.to_dict()) == task
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [(MOVE, "press"), (CLAIM, ()), (CLAIM, ("claim", "reason")), (SUPPORT, 7.0), (DEPTH, 0.25)],
+)
+def test_a_possible_label_is_accepted(task: Task, value: str | float | tuple[str, ...]):
+    check_label(task, value)
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        (None, "press"), (MOVE, "shout"), (MOVE, 1.0), (MOVE, ("press",)), (CLAIM, "claim"), (CLAIM, ("shout",)),
+        (SUPPORT, 7.5), (SUPPORT, 8.0), (SUPPORT, "7"), (DEPTH, -0.1), (DEPTH, "deep"), (DEPTH, float("nan")),
+    ],
+)  # fmt: skip
+def test_an_impossible_label_is_unusable(task: Task | None, value: str | float | tuple[str, ...]):
+    with pytest.raises(UnusableEvent):
+        check_label(task, value)
