@@ -4,6 +4,7 @@
 # make check      what CI runs before the tests: format, lint, types, import rules
 # make kafka      a real Kafka in the foreground (Java 17 or later, Maven); PORT=9092
 # make redis      a real Redis in the foreground; PORT=6379
+# make kafka-image  the same as a Docker image, for the tests where there is Docker and no Maven
 # make lock       write the lock files anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ JARS := $(KAFKA)/target/.jars-$(call content,$(KAFKA)/pom.xml)
 LOCK := $(UV) compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE) pyproject.toml --extra roles --extra embedded
 
-.PHONY: install demo test check kafka redis servers kafka-jars lock clean
+.PHONY: install demo test check kafka redis servers kafka-jars kafka-image lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -78,6 +79,11 @@ $(JARS):
 	rm -rf $(KAFKA)/target
 	mvn -q -B --strict-checksums -f $(KAFKA)/pom.xml dependency:copy-dependencies
 	@touch $@
+
+# What the tests run in Docker, where an engine answers and there is no Maven. BASE is the Debian 12 to build on.
+kafka-image:
+	docker build --network $(or $(DOCKER_NETWORK),default) --build-arg BASE=$(or $(BASE),debian:12-slim) \
+		--tag currere/kafka:4.1.1 $(KAFKA)
 
 kafka: $(JARS)
 	@exec $(PYTHON) $(KAFKA)/broker.py --port $(or $(PORT),9092)

@@ -225,7 +225,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the log here (default: a new temporary folder)")
     parser.add_argument("--heap", default="512m")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of Kafka's")
+    parser.add_argument("--check", action="store_true", help="only say, by the exit status, whether one serves there")
     options = parser.parse_args()
+    if options.check:
+        sys.exit(not serves(("127.0.0.1", options.port)))
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kafka-"))
     settings = dict(pair.split("=", 1) for pair in options.set)
     try:
