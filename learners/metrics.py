@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic_core import from_json, to_json
 
-from learners.tally import KINDS, ClassTally, Tally, f1_by_class, kind_of, macro, restore
+from learners.confusion import f1_by_class, macro
+from learners.tally import KINDS, ClassTally, Tally, kind_of, restore
 from schemas.feedback import LabelValue
 from schemas.prediction import Output
 

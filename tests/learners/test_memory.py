@@ -10,20 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.memory import (
-    MISSION,
-    MS_PER_DAY,
-    Entry,
-    Memory,
-    MemorySettings,
-    admit,
-    changes,
-    entry,
-    evict,
-    merge,
-    rank,
-    replayed,
-)
+from learners.entry import MISSION, MS_PER_DAY, Entry, MemorySettings, entry, rank
+from learners.memory import Memory, admit, changes, evict, merge, replayed
 
 Kind = Literal["learner", "rater"]
 

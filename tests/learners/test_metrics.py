@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learners.confusion import Matrix, calibration_error, cohen_kappa, f1_by_class, macro, matthews
 from learners.metrics import MOST_POINTS, MetricsSettings, Prequential, Record, delay_bucket, scores
-from learners.tally import ClassTally, Matrix, NumberTally, calibration_error, cohen_kappa, f1_by_class, macro, matthews
+from learners.tally import ClassTally, NumberTally
 from schemas.feedback import LabelValue
 from schemas.prediction import Output
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.memory import Memory, MemorySettings, entry
+from learners.entry import MemorySettings, entry
+from learners.memory import Memory
 from learners.replay import sample
 
 RULES = MemorySettings(learner_share=1, rater_share=1)

@@ -1,0 +1,80 @@
+"""One remembered example as the replay memory's index knows it, and the settings that decide its rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from math import log
+from typing import NamedTuple
+
+MS_PER_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """What the memory holds and how it is replayed.
+
+    ``capacity`` in entries; ``threshold`` is the least importance admitted; ``replay`` the entries a request replays;
+    shares are of capacity, 1 or more means uncapped. ``classes`` is how many classes are expected: a learner's cap is
+    spread evenly over them. ``decay_per_day`` halves an entry's chances every ``ln 2 / decay_per_day`` days.
+    ``alpha`` sharpens priorities, ``beta`` is the strength of their correction (Schaul 2016, section 3.4).
+    """
+
+    capacity: int = 2_000
+    threshold: float = 0.0
+    replay: int = 32
+    learner_share: float = 0.1
+    rater_share: float = 0.5
+    classes: int = 8
+    decay_per_day: float = 0.0
+    least_weight: float = 0.05
+    alpha: float = 0.6
+    beta: float = 0.4
+
+    def cap(self, share: float) -> int:
+        """The entries that one learner or rater may hold, at least one."""
+        return self.capacity if share >= 1 else max(int(share * self.capacity), 1)
+
+    def cap_in_class(self, share: float) -> int:
+        """The entries that one learner or rater may hold of one class, at least one."""
+        return self.capacity if share >= 1 else max(int(share * self.capacity / self.classes), 1)
+
+
+MISSION = MemorySettings(capacity=1_000, threshold=0.8, replay=8)
+
+
+class Entry(NamedTuple):
+    """One remembered example; its payload lies elsewhere under ``id``. Smaller keys are kept."""
+
+    id: str
+    key: float
+    weight: float
+    label: str
+    learner: str | None
+    rater: str | None
+    added_ms: int
+    replayed: int = 0
+
+
+def entry(
+    settings: MemorySettings,
+    id: str,
+    importance: float,
+    label: str,
+    learner: str | None,
+    rater: str | None,
+    added_ms: int,
+) -> Entry:
+    """The entry of an example of class ``label`` that the log received at ``added_ms`` (epoch milliseconds)."""
+    weight = max(importance, settings.least_weight)
+    key = rank(id, weight, settings.decay_per_day * added_ms / MS_PER_DAY)
+    return Entry(id, key, weight, label, learner, rater, added_ms)
+
+
+def rank(id: str, weight: float, forward: float = 0.0) -> float:
+    """``ln(-ln u) - ln weight - forward`` with u in (0, 1) a hash of ``id``: the log of an exponential of rate weight.
+
+    Efraimidis & Spirakis (2006), algorithm A-Res, in logarithms; ``forward`` is Cormode et al.'s (2009) forward decay.
+    """
+    uniform = ((int.from_bytes(sha256(id.encode()).digest()[:8], "big") >> 12) + 0.5) / 2**52
+    return log(-log(uniform)) - log(weight) - forward
