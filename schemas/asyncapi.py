@@ -14,7 +14,7 @@ from schemas import topics
 from schemas.codec import content_type
 from schemas.compatibility import JsonSchema
 from schemas.envelope import LONGEST_ATTRIBUTE, SCHEMA_PREFIX
-from schemas.prose import DELTA, INFO, SAFETENSORS_VALUE
+from schemas.prose import CHECKPOINT, DELTA, INFO, SAFETENSORS_VALUE
 from schemas.topics import MAX_MESSAGE_BYTES, MAX_VALUE_BYTES, Topic
 
 BINDING = {"bindingVersion": "0.5.0"}
@@ -42,6 +42,7 @@ KEYS = {
     "learner": "the learner's pseudonym, UTF-8",
     "of its input": "the key of the record that it is about, byte for byte",
 }
+MORE = {topics.DELTA.name: f"\n\n{DELTA}", topics.CHECKPOINT.name: f"\n\n{CHECKPOINT}"}
 
 
 class PlainJsonSchema(GenerateJsonSchema):
@@ -108,8 +109,7 @@ def _channel(topic: Topic) -> JsonSchema:
         "address": topic.name,
         "title": topic.purpose[0].upper() + topic.purpose[1:],
         "description": f"Key: {KEYS[topic.key]}. Partitions: {count}. Kept {kept}. "
-        f"Written by {', '.join(writers)}; read by {', '.join(readers)}."
-        + (f"\n\n{DELTA}" if _is_delta(topic) else ""),
+        f"Written by {', '.join(writers)}; read by {', '.join(readers)}." + MORE.get(topic.name, ""),
         "messages": {_message_name(topic): {"$ref": f"#/components/messages/{_message_name(topic)}"}},
         "bindings": {"kafka": binding},
     }
@@ -212,7 +212,3 @@ def _name(topic: Topic) -> str:
 
 def _message_name(topic: Topic) -> str:
     return topic.holds.__name__
-
-
-def _is_delta(topic: Topic) -> bool:
-    return topic.name == topics.DELTA.name

@@ -7,7 +7,6 @@ import struct
 from typing import Any
 
 import pytest
-from event_strategies import ANYTHING, UNKNOWN, values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from schemas.interaction import Interaction
 from schemas.publish import EXAMPLES, current, json_schemas, schema_name
 from schemas.topics import MAX_VALUE_BYTES, Topic
 from schemas.training import TrainRequest
+from tests.schemas.event_strategies import ANYTHING, UNKNOWN, values
 
 SPOKEN = {"session": "oakfield", "role": "teacher", "payload": {"text": "Why?"}}
 

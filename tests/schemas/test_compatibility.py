@@ -7,12 +7,14 @@ from typing import Any
 
 import jsonschema
 import pytest
-from event_strategies import values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.compatibility import breaking_changes
 from schemas.publish import json_schemas
+from tests.schemas.event_strategies import values
+
+SCHEMAS = json_schemas()
 
 
 def record(required: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
@@ -22,9 +24,9 @@ def record(required: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
 TEXT, NUMBER, WHOLE, NULL = {"type": "string"}, {"type": "number"}, {"type": "integer"}, {"type": "null"}
 
 
-@pytest.mark.parametrize("urn", json_schemas())
+@pytest.mark.parametrize("urn", SCHEMAS)
 def test_a_schema_may_replace_itself(urn: str) -> None:
-    assert breaking_changes(json_schemas()[urn], json_schemas()[urn]) == []
+    assert breaking_changes(SCHEMAS[urn], SCHEMAS[urn]) == []
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_a_recursive_schema_is_compared_once() -> None:
 
 
 def test_a_kind_that_left_a_union_is_told_by_its_name() -> None:
-    schema = json_schemas()["urn:currere:schema:edu.feedback:1.0"]
+    schema = SCHEMAS["urn:currere:schema:edu.feedback:1.0"]
     judgement = schema["properties"]["judgement"]
     fewer = [member for member in judgement["oneOf"] if member != {"$ref": "#/$defs/Flag"}]
     new = {**schema, "properties": {**schema["properties"], "judgement": {**judgement, "oneOf": fewer}}}
@@ -101,7 +103,7 @@ def test_a_kind_that_left_a_union_is_told_by_its_name() -> None:
 def versions() -> list[tuple[str, str]]:
     """Each published schema and the next minor version of it."""
     by_number = sorted(
-        json_schemas(), key=lambda urn: (urn.rsplit(":", 1)[0], [int(n) for n in urn.rsplit(":", 1)[1].split(".")])
+        SCHEMAS, key=lambda urn: (urn.rsplit(":", 1)[0], [int(n) for n in urn.rsplit(":", 1)[1].split(".")])
     )
     return [(old, new) for old, new in pairwise(by_number) if old.rsplit(".", 1)[0] == new.rsplit(".", 1)[0]]
 
@@ -112,12 +114,11 @@ def test_there_is_an_earlier_version_to_compare_with() -> None:
 
 @pytest.mark.parametrize(("old", "new"), versions())
 def test_a_minor_version_breaks_nothing_that_was_published(old: str, new: str) -> None:
-    assert breaking_changes(json_schemas()[old], json_schemas()[new]) == []
+    assert breaking_changes(SCHEMAS[old], SCHEMAS[new]) == []
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_data_of_the_earlier_minor_version_is_valid_under_the_next(data: st.DataObject) -> None:
-    schemas = json_schemas()
-    sent = data.draw(values(schemas["urn:currere:schema:edu.interaction:1.0"]))
-    jsonschema.validate(sent, schemas["urn:currere:schema:edu.interaction:1.1"])
+    sent = data.draw(values(SCHEMAS["urn:currere:schema:edu.interaction:1.0"]))
+    jsonschema.validate(sent, SCHEMAS["urn:currere:schema:edu.interaction:1.1"])

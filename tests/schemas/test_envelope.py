@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
-from event_strategies import ORIGINS, envelopes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.envelope import LONGEST_ATTRIBUTE, REQUIRED, Envelope, Origin, derive_id, read_envelope
 from schemas.errors import UndecodableEvent
+from tests.schemas.event_strategies import ORIGINS, envelopes
 
 ENVELOPE = Envelope(
     id="oakfield-7b-14",

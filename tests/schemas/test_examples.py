@@ -16,7 +16,8 @@ from schemas.event import Data
 from schemas.publish import EXAMPLES, current, json_schemas, schema_name
 
 MODELS: dict[str, type[Data]] = {schema_name(topic.holds): topic.holds for topic in topics.ALL}
-URNS = sorted(json_schemas())
+SCHEMAS = json_schemas()
+URNS = sorted(SCHEMAS)
 
 
 def examples(kind: str) -> list[Path]:
@@ -33,7 +34,7 @@ def folder(urn: str) -> Path:
 
 
 def schema_of(path: Path) -> dict[str, object]:
-    return json_schemas()[f"{SCHEMA_PREFIX}{path.parents[2].name}:{path.parents[1].name}"]
+    return SCHEMAS[f"{SCHEMA_PREFIX}{path.parents[2].name}:{path.parents[1].name}"]
 
 
 @pytest.mark.parametrize("path", examples("valid"), ids=label)
