@@ -66,7 +66,12 @@ class ClassTally:
     def count(self, label: str, probabilities: Mapping[str, float]) -> None:
         """Count a label and the distribution it judges. The Brier score is the sum over classes (Brier 1950)."""
         predicted = max(probabilities, key=probabilities.__getitem__)
-        confidence, given = probabilities[predicted], probabilities.get(label, 0.0)
+        given = probabilities.get(label, 0.0)
+        brier = sum([p * p for p in probabilities.values()]) + 1 - 2 * given
+        self.judge(label, predicted, probabilities[predicted], given, brier)
+
+    def judge(self, label: str, predicted: str, confidence: float, given: float, brier: float) -> None:
+        """Count one answer: its confidence, the probability given to the label, and the Brier score."""
         self.n += 1
         row = self.matrix.setdefault(label, {})
         row[predicted] = row.get(predicted, 0) + 1
@@ -74,7 +79,7 @@ class ClassTally:
         held[0] += 1
         held[1] += confidence
         held[2] += predicted == label
-        self.brier += sum([p * p for p in probabilities.values()]) + 1 - 2 * given
+        self.brier += brier
         self.log_loss -= log(max(given, LEAST))
 
     def plus(self, other: Tally) -> None:
@@ -134,7 +139,10 @@ class SeveralTally:
             return False
         self.n += 1
         for name, p in output.probabilities.items():
-            self.classes.setdefault(name, ClassTally()).count("yes" if name in label else "no", {"no": 1 - p, "yes": p})
+            given = p if name in label else 1 - p
+            tally = self.classes.get(name) or self.classes.setdefault(name, ClassTally())
+            answer = ("yes" if name in label else "no", "yes" if p > 0.5 else "no")
+            tally.judge(*answer, max(p, 1 - p), given, 2 * (1 - given) ** 2)
         return True
 
     def plus(self, other: Tally) -> None:
