@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from learners.memory import MemorySettings
+from learners.entry import MemorySettings
 from learners.settings import LearningSettings
 from schemas import topics
 from schemas.drift import Consent

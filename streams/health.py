@@ -28,6 +28,7 @@ class Vitals:
     broker_heard: float | None = None
     store_error: str | None = None
     waiting_for: str | None = None
+    recovering_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class Limits:
     stall_s: float = 30.0
     poll_s: float = 15.0
     broker_s: float = 30.0
+    recovery_s: float = 270.0  # below max.poll.interval.ms: nothing is polled while a partition is taken
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Alive: the process does its work. Ready: it may be given work. ``why`` says what is wrong, and is empty if all is well."""
+    """Alive: the process does its work. Ready: it may be given work. ``why`` says what is wrong, if anything."""
 
     alive: bool
     ready: bool
@@ -51,11 +53,11 @@ class Verdict:
 def verdict(vitals: Vitals, now: float, limits: Limits) -> Verdict:
     """Whether a role is alive and ready at ``now``."""
     why = []
-    if now - vitals.polled > limits.poll_s:
+    if now - vitals.polled > (limits.poll_s if vitals.recovering_since is None else limits.recovery_s):
         why.append(f"has not polled for {now - vitals.polled:.0f} s")
     if vitals.broker_heard is not None and now - vitals.broker_heard > limits.broker_s:
         why.append(f"the broker has been silent for {now - vitals.broker_heard:.0f} s")
-    if (vitals.lag_records or 0) > 0 and now - vitals.progressed > limits.stall_s:
+    if vitals.recovering_since is None and (vitals.lag_records or 0) > 0 and now - vitals.progressed > limits.stall_s:
         why.append(f"no progress for {now - vitals.progressed:.0f} s with {vitals.lag_records} records to take")
     alive = not why
     if vitals.store_error:

@@ -129,21 +129,21 @@ def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], mo
         flags=flags,
         rarity=0.0,
     )
-    return Example.model_construct(
-        model=model,
-        session=data.session,
-        interaction=data.interaction,
-        feedback=early.id,
-        rater=data.rater,
-        input=pending.input,
-        predicted=pending.outputs,
-        predicted_by=pending.version,
-        importance=worth,
-        reasons=reasons,
-        delay_s=round(early.time_s - pending.time_s, 3),
-        arrived_ms=early.arrived_ms,
-        **update,
-    )
+    found: dict[str, object] = {
+        "model": model,
+        "session": data.session,
+        "interaction": data.interaction,
+        "feedback": early.id,
+        "rater": data.rater,
+        "input": pending.input,
+        "predicted": pending.outputs,
+        "predicted_by": pending.version,
+        "importance": worth,
+        "reasons": reasons,
+        "delay_s": round(early.time_s - pending.time_s, 3),
+        "arrived_ms": early.arrived_ms,
+    }
+    return Example.model_construct(None, **{**found, **update})  # type: ignore[arg-type]  # checked where they came in
 
 
 def take_feedback(desk: Desk, early: Early, record_dead: Output, repeat: Output) -> None:

@@ -82,7 +82,9 @@ class Processor(Protocol):
     ``resident`` processors are given all their values (one owner, small state); others name the keys they need.
     """
 
-    resident: bool
+    @property
+    def resident(self) -> bool:
+        """Whether it is given all its values."""
 
     def keys(self, batch: Batch) -> Sequence[str]:
         """The keys that ``run`` will look at."""

@@ -16,14 +16,14 @@ WINDOW = 64  # records read at once, going back
 ARRIVALS = "ce_arrivals"  # header of a delta's first part: when the log received the feedback it learned from, epoch ms
 
 
-def newest_first(broker: Broker, topic: Topic, model: str) -> Iterator[tuple[Record, Event[Data]]]:
-    """The readable events of ``model`` on ``topic`` from its end to its start."""
+def newest_first(broker: Broker, topic: Topic, tenant: str, model: str) -> Iterator[tuple[Record, Event[Data]]]:
+    """The readable events of a tenant's ``model`` on ``topic`` from its end to its start."""
     partition = partition_of(model.encode(), broker.partitions()[topic.name])
     start, end = broker.ends(topic.name, partition)
     while end > start:
         begin = max(start, end - WINDOW)
         for record in reversed(list(broker.read(topic.name, partition, begin, end))):
-            if record.key != model.encode():
+            if record.key != model.encode() or record.header("ce_tenant") != tenant:
                 continue
             try:
                 yield record, codec.decode(topic, record.headers, record.value)
@@ -32,13 +32,13 @@ def newest_first(broker: Broker, topic: Topic, model: str) -> Iterator[tuple[Rec
         end = begin
 
 
-def last_event(broker: Broker, topic: Topic, model: str) -> Event[Data] | None:
+def last_event(broker: Broker, topic: Topic, tenant: str, model: str) -> Event[Data] | None:
     """The last readable event of ``model`` on ``topic``."""
-    return next((event for _, event in newest_first(broker, topic, model)), None)
+    return next((event for _, event in newest_first(broker, topic, tenant, model)), None)
 
 
-def checkpoints_of(broker: Broker, model: str) -> Iterator[Checkpoint]:
+def checkpoints_of(broker: Broker, tenant: str, model: str) -> Iterator[Checkpoint]:
     """The checkpoints of ``model``, newest first."""
-    for _, event in newest_first(broker, topics.CHECKPOINT, model):
+    for _, event in newest_first(broker, topics.CHECKPOINT, tenant, model):
         if isinstance(event.data, Checkpoint):
             yield event.data

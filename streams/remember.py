@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from learners.memory import Entry, Memory, MemorySettings, admit, changes, entry, evict, replayed
+from learners.entry import Entry, MemorySettings, entry
+from learners.memory import Memory, admit, changes, evict, replayed
 from learners.replay import Replay, sample
 from schemas.event import Part
 from state.store import Delete, Put, Write

@@ -1,4 +1,4 @@
-"""An interaction arrives: fill in its context, say what the model thinks of it and how much it matters, remember both."""
+"""An interaction arrives: fill in its context, say what the model thinks and how much it matters, remember both."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from streams.processor import Input, Output, dead_letter, fate
 
 
 class Predictor(Protocol):
-    """The model that serves. ``version`` is ``lineage:next-offset``."""
+    """The model that serves."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """``lineage:next-offset``."""
 
     def predict(self, inputs: Sequence[ExampleInput]) -> list[dict[str, ModelOutput]]:
         """One dictionary of outputs by task for each input."""
@@ -38,7 +40,7 @@ class Scoring:
 
 
 def conflict_or_repeat(input_: Input, digest: str) -> Output:
-    """What becomes of an event whose id was seen before: a repeat is a fate, other content under one id a dead letter."""
+    """What becomes of an event whose id was seen before: a repeat is a fate, other content a dead letter."""
     if digest == event_digest(input_):
         return fate("duplicate", input_, "an event with this id and content came before")
     return dead_letter(input_.record, BadEvent("an event with this id and other content came before", "conflict"))

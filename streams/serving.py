@@ -1,7 +1,8 @@
-"""The model as the session role sees it: predictions and a version, from the first event on."""
+"""The roles that hold a model: what the session role predicts with, and the worker that makes it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,17 @@ from learners.predict import predict
 from learners.served import Served
 from learners.tasks import Task
 from schemas.prediction import ExampleInput, Output
+from streams.assembly import Workshop, learning_of
+from streams.blobs import Blobs
+from streams.engines.broker import Broker
+from streams.engines.shard import RoleAt
+from streams.metrics import Metrics
+from streams.roles import ROLES
+from streams.score import Predictor, Scoring
+from streams.session import Session, screen
+from streams.settings import Settings
+from streams.watcher import ModelWatcher
+from streams.worker import Cadence, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +60,50 @@ def _uniform(task: Task) -> Output:
     share = 0.5 if task.kind == "multilabel" else round(1 / max(len(task.levels), 1), 4)
     return Output.model_construct(
         probabilities=dict.fromkeys(task.levels, share) if task.levels else None, value=middle
+    )
+
+
+def session_watcher(settings: Settings, broker: Broker, blobs: Blobs, metrics: Metrics) -> ModelWatcher[Predictor]:
+    """The watcher that keeps the session role's model fresh, and measures how fresh it is."""
+
+    def swapped(served: Served, arrivals: list[int]) -> None:
+        now = time.time()
+        metrics.gauge("model_offset", served.next_offset, role="session")
+        metrics.gauge("model_swapped_timestamp_seconds", now, role="session")
+        for arrived_ms in arrivals:
+            metrics.observe("feedback_to_model_seconds", now - arrived_ms / 1000, role="session")
+
+    return ModelWatcher(broker, blobs, settings.tenant, settings.model, ServedPredictor, swapped)
+
+
+def session_role(settings: Settings, watcher: ModelWatcher[Predictor]) -> RoleAt:
+    """The session role, predicting with what ``watcher`` serves."""
+    tasks = learning_of(settings).tasks
+    prior = Prior(tasks)
+    scoring = Scoring(settings.model, horizon_s=settings.horizon_s)
+    processor = Session(scoring, lambda: watcher.current.model if watcher.current else prior)
+    role = ROLES["session"]
+    check = screen({task.name: task for task in tasks})
+    return RoleAt(settings.tenant, role.name, role.inputs, role.outputs, processor, check)
+
+
+def worker_of(shop: Workshop, partition: int) -> Worker:
+    """The worker of one partition of train requests."""
+    settings = shop.settings
+    cadence = Cadence(
+        settings.delta_s,
+        settings.delta_bytes_per_s,
+        settings.snapshot_steps,
+        settings.snapshot_minutes * 60,
+    )
+    return Worker(
+        shop.broker,
+        shop.broker.producer(),
+        shop.blobs,
+        shop.metrics,
+        time.time,
+        settings.tenant,
+        settings.model,
+        cadence,
+        partition,
     )

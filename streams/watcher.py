@@ -39,14 +39,17 @@ class Swapped(Generic[T]):
 
 @dataclass
 class ModelWatcher(Generic[T]):
-    """Follows one model. ``build`` turns served weights into what the consumer uses; ``on_swap`` is told of each swap
-    with the arrival times (epoch ms) of the feedback that the new model has learned from and the old had not.
+    """Follows one model of a tenant.
+
+    ``build`` turns served weights into what the consumer uses; ``on_swap`` is told of each swap, with the arrival
+    times (epoch ms) of the feedback that the new model has learned from and the old had not.
 
     Call ``step`` from a loop of your own, or ``start`` a thread. ``current`` may be read from any thread.
     """
 
     broker: Broker
     blobs: Blobs
+    tenant: str
     name: str
     build: Callable[[Served], T]
     on_swap: Callable[[Served, list[int]], None] = field(default=lambda served, arrivals: None)
@@ -102,13 +105,15 @@ class ModelWatcher(Generic[T]):
     def _begin(self) -> None:
         topic = topics.CHECKPOINT
         _, end = self.broker.ends(topic.name, self._partition[topic.name])
-        for record, _ in newest_first(self.broker, topic, self.name):
+        for record, _ in newest_first(self.broker, topic, self.tenant, self.name):
             self._on_checkpoint(record)
             if self.current is not None:
                 break
         self._checkpoints = self.broker.tail(topic.name, self._partition[topic.name], end)
 
     def _on_checkpoint(self, record: Record) -> None:
+        if record.header("ce_tenant") != self.tenant:
+            return
         try:
             found = codec.decode(topics.CHECKPOINT, record.headers, record.value).data
         except BadEvent as error:
@@ -140,6 +145,8 @@ class ModelWatcher(Generic[T]):
         self._deltas = self.broker.tail(topics.DELTA.name, place, start)
 
     def _on_delta(self, record: Record) -> None:
+        if record.header("ce_tenant") != self.tenant:
+            return
         try:
             found = codec.decode(topics.DELTA, record.headers, record.value).data
         except BadEvent as error:

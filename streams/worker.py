@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from learners.delta import delta_parts, no_changes
-from learners.fold import StepReport, fold
 from learners.fingerprint import fingerprint
+from learners.fold import StepReport, fold
 from learners.model import Model, served_digest, trained_digest
 from learners.request import decode_request
 from learners.snapshot import restore, snapshot
@@ -36,7 +36,7 @@ LOG = logging.getLogger("streams.worker")
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """When what is new leaves: seconds between deltas, bytes a second they may take, steps and seconds to a snapshot."""
+    """When what is new leaves: seconds between deltas and their bytes a second, steps and seconds to a snapshot."""
 
     delta_s: float = 0.3
     delta_bytes_per_s: float = 6e6
@@ -107,6 +107,8 @@ class Worker:
         self.producer.flush(timeout_s)
 
     def _fold(self, record: Record) -> None:
+        if (record.header("ce_tenant") or self.tenant) != self.tenant:
+            return  # topics are shared: another tenant's worker folds it
         event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
         manifest, weights = decode_request(record.value or b"")
         if manifest.model != self.model_name:
@@ -248,7 +250,7 @@ class Worker:
 
     def _last_snapshot(self) -> Model | None:
         """The newest snapshot that is whole; older ones stand in for a torn one."""
-        for checkpoint in checkpoints_of(self.broker, self.model_name):
+        for checkpoint in checkpoints_of(self.broker, self.tenant, self.model_name):
             try:
                 model = restore(self.blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256))
             except (BlobUnavailable, ModelRefused) as error:
@@ -260,16 +262,16 @@ class Worker:
         return None
 
     def _blob_of(self, version: str) -> bytes:
-        for checkpoint in checkpoints_of(self.broker, self.model_name):
+        for checkpoint in checkpoints_of(self.broker, self.tenant, self.model_name):
             if checkpoint.version == version:
                 return self.blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
         raise ModelRefused(f"the log resets to {version}, of which there is no checkpoint")
 
     def _published_tail(self) -> tuple[int, Delta | None]:
         """The offset of the last request whose step was published, and the last delta beyond the snapshot."""
-        step = last_event(self.broker, topics.TRAIN_STEP, self.model_name)
+        step = last_event(self.broker, topics.TRAIN_STEP, self.tenant, self.model_name)
         published = -1 if step is None else int(step.data.offset)  # type: ignore[attr-defined]  # a TrainStep
-        delta = last_event(self.broker, topics.DELTA, self.model_name)
+        delta = last_event(self.broker, topics.DELTA, self.tenant, self.model_name)
         if delta is None or self.model is None or not isinstance(delta.data, Delta):
             return published, None
         tail = delta.data

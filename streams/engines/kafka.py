@@ -21,9 +21,8 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka import Message as KafkaMessage
 
-from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, StoreUnavailable
+from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, Refused, StoreUnavailable
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
@@ -149,29 +148,33 @@ class KafkaEngine:
             return
         by_partition: dict[int, list[Record]] = defaultdict(list)
         for message in (first, *self._consumer.consume(self.settings.batch, timeout=0)):
-            if message.error() is None:
-                by_partition[message.partition()].append(record_of(message))
+            error = message.error()
+            if error is None:
+                record = record_of(message)
+                by_partition[record.origin.partition].append(record)
             else:
-                self._on_error(message, message.error())
+                self._on_error(f"{message.topic()}/{message.partition()}", message.partition() or 0, error)
         for partition, records in by_partition.items():
             self._lanes.feed(partition, records)
 
-    def _on_error(self, message: KafkaMessage, error: KafkaError) -> None:
+    def _on_error(self, where: str, partition: int, error: KafkaError) -> None:
         if error.code() in OUT_OF_RANGE:
             gone = OffsetOutOfRange(
-                f"{message.topic()}/{message.partition()}: the offset that the store holds has left retention; "
+                f"{where}: the offset that the store holds has left retention; "
                 f"restore the topic, or set the offset by hand: {error.str()}"
             )
             LOG.error("%s", gone)
-            self._stopped[message.partition()] = str(gone)
-            self._lanes.drop(message.partition(), self.settings.drain_s)
+            self._stopped[partition] = str(gone)
+            self._lanes.drop(partition, self.settings.drain_s)
         elif error.code() in FATAL or error.fatal():
             raise BrokerError(f"{self.role}: {error.str()}")
         else:
             LOG.info("%s: %s", self.role, error.str())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        begun, waiting = [], []
+        begun: list[TopicPartition] = []
+        waiting: list[TopicPartition] = []
+        new = {(p.topic, p.partition) for p in partitions}
         for found in partitions:
             self._assigned[found.partition].add(found.topic)
         for number in sorted({p.partition for p in partitions}):
@@ -180,9 +183,7 @@ class KafkaEngine:
             for topic in self._assigned[number]:
                 start = (offsets or {}).get(f"{topic}/{number}", OFFSET_BEGINNING)
                 place = TopicPartition(topic, number, start)
-                (begun if any(p.topic == topic and p.partition == number for p in partitions) else waiting).append(
-                    place
-                )
+                (begun if (topic, number) in new else waiting).append(place)
             if offsets is None:
                 self._paused.add(number)
         if self.settings.group_protocol == "consumer":
@@ -198,13 +199,17 @@ class KafkaEngine:
 
     def _take(self, partition: int) -> dict[str, int] | None:
         """Take the partition; None if the store does not answer, then it is tried again later."""
+        self.vitals.recovering_since = time.monotonic()
         try:
             runner = self.assign(partition)
-        except (StoreUnavailable, BrokerError) as error:
+        except (StoreUnavailable, Refused, BrokerError) as error:
             LOG.warning("%s %d: %s", self.role, partition, error)
             self.vitals.store_error = str(error)
             self._retry[partition] = time.monotonic() + 1.0
             return None
+        finally:
+            self.vitals.recovering_since = None
+            self.vitals.polled = self.vitals.progressed = time.monotonic()
         self.vitals.store_error = None
         self._retry.pop(partition, None)
         self._paused.discard(partition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import (
     OFFSET_END,
@@ -15,7 +16,10 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import Producer as ConfluentProducer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
 
 from schemas.envelope import Origin
 from schemas.errors import BrokerError, OffsetOutOfRange
@@ -29,9 +33,9 @@ LOG = logging.getLogger("streams.kafka")  # librdkafka's lines go here instead o
 
 def record_of(message: KafkaMessage) -> Record:
     """A consumed message as a Record; the time is the log's append time."""
-    headers = tuple((name, value) for name, value in message.headers() or ())
-    origin = Origin(message.topic(), message.partition(), message.offset())
-    return Record(origin, message.key(), message.value(), headers, message.timestamp()[1])
+    found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # its stub is wider
+    origin = Origin(message.topic() or "", message.partition() or 0, message.offset() or 0)
+    return Record(origin, message.key(), message.value(), tuple(found), message.timestamp()[1])
 
 
 def topic_settings(topic: Topic) -> dict[str, str]:
@@ -53,7 +57,7 @@ class KafkaBroker:
     replication: int = 1
 
     def __post_init__(self) -> None:
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "bootstrap.servers": self.address,
             "socket.timeout.ms": 10_000,
             "log_level": 3,
@@ -173,9 +177,9 @@ class KafkaTail:
             error = message.error()
             if error is None:
                 records.append(record_of(message))
-                self.position = message.offset() + 1
+                self.position = records[-1].origin.offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
-                self.position = max(self.position, message.offset())
+                self.position = max(self.position, message.offset() or 0)
                 break
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise OffsetOutOfRange(f"{message.topic()}/{message.partition()}: {error.str()}")
@@ -194,7 +198,7 @@ class KafkaTail:
 class KafkaProducer:
     """An idempotent producer: in order per partition, without repeats, acknowledged by all in-sync replicas."""
 
-    def __init__(self, settings: Mapping[str, object]) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         self._producer = ConfluentProducer(
             {
                 **settings,

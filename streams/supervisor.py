@@ -1,0 +1,104 @@
+"""Roles as child processes: started, started again when they die, stopped together; none outlives this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import CurrereError
+from streams.leash import leashed
+
+STOP_S = 10.0
+MOST_DEATHS = 20  # of one role; something is wrong that starting again does not mend
+
+
+class RoleDied(CurrereError):
+    """A role died again and again; its log says why."""
+
+
+@dataclass
+class Child:
+    """A role's process, and how often it died."""
+
+    role: str
+    process: subprocess.Popen[bytes]
+    deaths: int = 0
+
+
+@dataclass
+class Supervisor:
+    """Runs ``roles`` as processes under ``environment``; their output goes to ``logs``/ROLE.log, or is passed through.
+
+    ``start`` and ``tend`` are called from one thread that lives as long as the children must: on Linux a child dies
+    with the thread that started it.
+    """
+
+    roles: Sequence[str]
+    environment: Mapping[str, str]
+    logs: Path | None = None
+    on_death: Callable[[str, int], None] = field(default=lambda role, status: None)
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start every role that does not run."""
+        for role in self.roles:
+            if role not in self.children:
+                self.children[role] = Child(role, self._spawn(role))
+
+    def tend(self) -> None:
+        """Start again what has died. Raises RoleDied after ``MOST_DEATHS``."""
+        for child in self.children.values():
+            status = child.process.poll()
+            if status is None:
+                continue
+            child.deaths += 1
+            self.on_death(child.role, status)
+            if child.deaths > MOST_DEATHS:
+                where = f"see {self.logs / child.role}.log" if self.logs else "its output is above"
+                raise RoleDied(f"{child.role} ended {child.deaths} times, last with status {status}; {where}")
+            child.process = self._spawn(child.role)
+
+    def run(self, stop: threading.Event) -> None:
+        """Start, tend until ``stop``, then stop all."""
+        self.start()
+        try:
+            while not stop.wait(0.2):
+                self.tend()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ask every role to drain and stop; after ``STOP_S`` end what has not."""
+        living = [child.process for child in self.children.values() if child.process.poll() is None]
+        for process in living:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S + 2.0
+        for process in living:
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.children.clear()
+
+    def _spawn(self, role: str) -> subprocess.Popen[bytes]:
+        command = leashed([sys.executable, "-m", "streams.cli", "up", role])
+        environment = {
+            **os.environ,
+            **self.environment,
+            "CURRERE_INSTANCE": self.environment.get("CURRERE_INSTANCE", "0"),
+        }
+        if self.logs is None:
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / f"{role}.log").open("ab") as log:
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )

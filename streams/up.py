@@ -1,0 +1,117 @@
+"""One role in this process, over Kafka and Redis: assembled, watched over, and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from schemas.errors import CurrereError
+from streams.assembly import Workshop, connect_store, curate_role
+from streams.blobs import Blobs
+from streams.engines.kafka import EngineSettings, KafkaEngine
+from streams.engines.kafka_broker import KafkaBroker
+from streams.engines.lanes import Runner
+from streams.health import HealthServer, Limits, Verdict, verdict
+from streams.metrics import Metrics
+from streams.roles import ROLES
+from streams.settings import Settings
+
+LOG = logging.getLogger("streams.up")
+
+
+class Stalled(CurrereError):
+    """The role stood still while there was work; the process ends so that another can take over."""
+
+
+def kafka_of(settings: Settings) -> KafkaBroker:
+    """The broker that ``settings`` name."""
+    return KafkaBroker(settings.kafka, settings.kafka_options, settings.kafka_replication)
+
+
+def engine_settings(settings: Settings, role: str) -> EngineSettings:
+    """How ``role`` polls."""
+    return EngineSettings(
+        group=f"currere-{settings.tenant}-{role}",
+        instance=f"{role}-{settings.instance}" if settings.instance else None,
+        group_protocol=settings.group_protocol,
+        session_timeout_ms=settings.session_timeout_ms or (10_000 if settings.group_protocol == "classic" else None),
+        batch=settings.batch,
+        tick_s=min(max(settings.request_wait_s / 2, 0.02), 0.5) if role != "session" else 0.5,
+    )
+
+
+def owner_of(role: str, shop: Workshop) -> tuple[Callable[[int], Runner], Callable[[], None]]:
+    """How ``role`` takes a partition, and what to call when it is over."""
+    if role == "curate":
+        return shop.owner(curate_role(shop.settings)), lambda: None
+    # Only these two need torch, which takes seconds and hundreds of megabytes to import.
+    from learners.fingerprint import fix_threads
+    from streams.serving import session_role, session_watcher, worker_of
+
+    fix_threads()
+    if role == "worker":
+        return partial(worker_of, shop), lambda: None
+    watcher = session_watcher(shop.settings, shop.broker, shop.blobs, shop.metrics)
+    watcher.start()
+    return shop.owner(session_role(shop.settings, watcher)), watcher.close
+
+
+@dataclass
+class RoleProcess:
+    """A role of ``ROLES`` at work in this process until ``stop`` is set.
+
+    Raises from ``run``: Stalled when it makes no progress, BrokerError or PartitionsChanged when it cannot go on.
+    """
+
+    role: str
+    settings: Settings
+    stop: threading.Event
+
+    def run(self) -> None:
+        """Assemble, serve metrics, poll, drain."""
+        broker = kafka_of(self.settings)
+        metrics = Metrics()
+        shop = Workshop(self.settings, broker, connect_store(self.settings), Blobs(self.settings.blobs), metrics)
+        assign, close = owner_of(self.role, shop)
+        engine = KafkaEngine(
+            broker, ROLES[self.role].inputs, assign, engine_settings(self.settings, self.role), metrics, self.role
+        )
+        health = self._serve(engine, metrics)
+        guard = threading.Thread(target=self._guard, args=(engine,), name="guard", daemon=True)
+        guard.start()
+        try:
+            engine.run(self.stop)
+        finally:
+            self.stop.set()
+            guard.join()
+            close()
+            if health is not None:
+                health.close()
+            shop.store.close()
+        if self._stalled:
+            raise Stalled(f"{self.role}: {self._stalled}")
+
+    def __post_init__(self) -> None:
+        self._stalled = ""
+
+    def _judge(self, engine: KafkaEngine) -> Verdict:
+        return verdict(engine.vitals, time.monotonic(), Limits(stall_s=self.settings.stall_s))
+
+    def _serve(self, engine: KafkaEngine, metrics: Metrics) -> HealthServer | None:
+        if self.settings.metrics_port is None:
+            return None
+        roles = {self.role: lambda: self._judge(engine)}
+        return HealthServer(metrics, roles, self.settings.metrics_host, self.settings.metrics_port)
+
+    def _guard(self, engine: KafkaEngine) -> None:
+        """Standing still is not health: end the process, so that another takes its partitions."""
+        while not self.stop.wait(1.0):
+            found = self._judge(engine)
+            if not found.alive:
+                self._stalled = "; ".join(found.why)
+                LOG.error("%s is not alive: %s; stopping", self.role, self._stalled)
+                self.stop.set()
