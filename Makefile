@@ -70,8 +70,8 @@ servers:
 		fi; \
 	fi
 	@if [ -e $(JARS) ]; then :; \
-	elif command -v mvn >/dev/null; then $(MAKE) --no-print-directory kafka-jars; \
-	else echo "no Maven: the tests that need a real Kafka use Docker or CURRERE_TEST_KAFKA" >&2; fi
+	elif command -v mvn >/dev/null && $(MAKE) --no-print-directory kafka-jars; then :; \
+	else echo "no jars by Maven: the tests that need a real Kafka use Docker or CURRERE_TEST_KAFKA" >&2; fi
 
 kafka-jars: $(JARS)
 
