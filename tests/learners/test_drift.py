@@ -80,7 +80,7 @@ def test_a_cohort_that_went_silent_gives_up_its_place() -> None:
     assert set(monitor.watches["question"]) == {ALL, "this year"}
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(cut=st.integers(1, 900), seed=st.integers(0, 1_000))
 def test_restored_detectors_go_on_as_if_never_stored(cut: int, seed: int) -> None:
     stream = errors(0.2, 600, seed) + errors(0.7, 300, seed)

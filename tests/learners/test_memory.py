@@ -93,7 +93,7 @@ def test_of_each_class_and_learner_the_smallest_keys_are_kept(offered: list[Entr
                 assert one.id in kept or other.id not in kept
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_caps_hold_in_every_order_though_an_adversary_sends_half_of_all_events(data: st.DataObject) -> None:
     rules = MemorySettings(capacity=40, learner_share=0.2, rater_share=0.3, classes=2)

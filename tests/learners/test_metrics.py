@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.confusion import Matrix, calibration_error, cohen_kappa, f1_by_class, macro, matthews
@@ -195,6 +195,7 @@ def test_a_task_that_nobody_judged_has_no_curve() -> None:
     assert Prequential(SMALL).curve("question") == {}
 
 
+@settings(deadline=None)
 @given(n=st.integers(0, 60), cut=st.integers(0, 60))
 def test_bytes_restore_metrics_that_go_on_as_if_never_stored(n: int, cut: int) -> None:
     stored, whole = Prequential(SMALL), Prequential(SMALL)

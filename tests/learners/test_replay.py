@@ -6,7 +6,7 @@ from collections import Counter
 from math import sqrt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.entry import MemorySettings, entry
@@ -23,6 +23,7 @@ def remembered(n: int) -> Memory:
     )
 
 
+@settings(deadline=None)
 @given(n=st.integers(0, 60), seed=st.integers(0, 2**32))
 def test_a_sample_has_no_repeats_and_is_a_function_of_content_and_seed(n: int, seed: int) -> None:
     memory = remembered(40)
