@@ -8,6 +8,7 @@ from zlib import crc32
 
 from schemas.envelope import Headers, Origin
 
+U32 = struct.Struct(">I")
 RawHeaders = tuple[tuple[str, bytes | None], ...]
 
 
@@ -45,21 +46,21 @@ class Message:
         return next(value.decode() for name, value in self.headers if name == "ce_id")
 
     def pack(self) -> bytes:
-        """These fields, length-prefixed (big-endian u32), for the outbox."""
+        """Their number and these fields, length-prefixed (all big-endian u32), for the outbox."""
         fields = [self.topic.encode(), self.partition.to_bytes(4, "big"), self.key, self.value]
         for name, value in self.headers:
             fields += [name.encode(), value]
-        return b"".join(struct.pack(">I", len(field)) + field for field in fields)
+        return U32.pack(len(fields)) + b"".join(U32.pack(len(field)) + field for field in fields)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Message:
         """The inverse of ``pack``. Raises ValueError if ``packed`` was cut."""
-        fields, at = [], 0
-        while at < len(packed):
-            (length,) = struct.unpack_from(">I", packed, at)
-            fields.append(packed[at + 4 : at + 4 + length])
-            at += 4 + length
-        if at != len(packed) or len(fields) < 4 or len(fields) % 2:
+        fields, at = [], U32.size
+        while at + U32.size <= len(packed):
+            (length,) = U32.unpack_from(packed, at)
+            fields.append(packed[at + U32.size : at + U32.size + length])
+            at += U32.size + length
+        if at != len(packed) or U32.unpack_from(packed)[0] != len(fields) or len(fields) < 4 or len(fields) % 2:
             raise ValueError(f"an outbox entry of {len(packed)} bytes is not whole")
         headers = tuple((fields[i].decode(), fields[i + 1]) for i in range(4, len(fields), 2))
         return cls(fields[0].decode(), int.from_bytes(fields[1], "big"), fields[2], fields[3], headers)

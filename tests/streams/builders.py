@@ -1,0 +1,220 @@
+"""A small classroom for the tests of the flow: events, a predictor whose answers tell who made them, and a log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from learners.entry import MemorySettings
+from learners.settings import LearningSettings
+from learners.tasks import Task
+from schemas import topics
+from schemas.codec import decode, encode
+from schemas.drift import Consent
+from schemas.envelope import Envelope, Origin, read_envelope
+from schemas.event import Data, Event
+from schemas.feedback import Feedback, Judgement, LabelValue, Retraction
+from schemas.feedback import Label as LabelGiven
+from schemas.interaction import Interaction, Payload
+from schemas.prediction import ExampleInput, Output
+from schemas.topics import BY_NAME, Topic
+from state.store import Put, Store, Write
+from streams.curate import Curate, Curation
+from streams.engines.memory import ManualClock, MemoryLog
+from streams.engines.shard import RoleAt
+from streams.message import Message, Record, partition_of
+from streams.processor import Batch, Input, Plan
+from streams.roles import ROLES
+from streams.score import Scoring
+from streams.session import Session, screen
+
+TENANT, MODEL, SESSION = "oakfield", "default", "lesson"
+START_S = ManualClock().now
+MOVE = Task(name="move", kind="categorical", classes=("none", "restating", "press"), role="teacher", group="move")
+DEPTH = Task(name="depth", kind="regression", range=(0, 1), group="depth")
+TASKS = (MOVE, DEPTH)
+SMALL = LearningSettings(tasks=TASKS, buckets=4096, dim=4, hidden=8, min_seen=1)
+DAY_S = 86_400.0
+HORIZON_S = 45 * DAY_S
+
+
+@dataclass
+class Teller:
+    """A predictor that is as sure of ``press`` as its version says, so that a prediction tells its maker."""
+
+    share: float = 0.5
+
+    @property
+    def version(self) -> str:
+        return f"lineage:{int(self.share * 1000)}"
+
+    def predict(self, inputs: Sequence[ExampleInput]) -> list[dict[str, Output]]:
+        return [self.outputs(seen.role) for seen in inputs]
+
+    def outputs(self, role: str) -> dict[str, Output]:
+        depth = {"depth": Output(value=self.share)}
+        left = 1 - self.share
+        move = Output(probabilities={"none": left, "restating": 0.0, "press": self.share})
+        return {"move": move, **depth} if role == "teacher" else depth
+
+
+def event(data: Data, id: str, at_s: float = START_S, tenant: str = TENANT) -> Event[Data]:
+    """``data`` under ``id``, which happened at ``at_s`` (epoch seconds)."""
+    subject = str(getattr(data, "session", None) or getattr(data, "learner", None) or MODEL)
+    time = datetime.fromtimestamp(at_s, UTC)
+    return Event(Envelope(id, "/apps/test", data.TYPE, time, subject, data.VERSION, tenant), data)
+
+
+def said(
+    id: str, text: str = "why is that?", at_s: float = START_S, session: str = SESSION, **more: Any
+) -> Event[Data]:
+    """An interaction."""
+    role = more.pop("role", "teacher")
+    return event(Interaction(session=session, role=role, payload=Payload(text=text), **more), id, at_s)
+
+
+def judged(id: str, interaction: str, judgement: Judgement, **more: Any) -> Event[Data]:
+    """A feedback."""
+    rater, at_s, session = more.get("rater", "rater"), more.get("at_s", START_S + 60), more.get("session", SESSION)
+    return event(Feedback(session=session, interaction=interaction, rater=rater, judgement=judgement), id, at_s)
+
+
+def label(id: str, interaction: str, value: LabelValue = "press", task: str = "move", **more: Any) -> Event[Data]:
+    """A feedback that gives a label."""
+    return judged(id, interaction, LabelGiven(kind="label", task=task, value=value), **more)
+
+
+def retraction(id: str, interaction: str, of: str, **more: Any) -> Event[Data]:
+    """A feedback that takes back another."""
+    return judged(id, interaction, Retraction(kind="retraction", feedback=of), **more)
+
+
+def consent(learner: str, *, granted: bool, id: str = "") -> Event[Data]:
+    """A learner's word."""
+    return event(Consent(learner=learner, granted=granted), id or f"consent-{learner}-{granted}")
+
+
+def message_of(found: Event[Data], partitions: Mapping[str, int]) -> Message:
+    """The record of ``found`` on its key's partition."""
+    key = found.envelope.subject.encode()
+    count = partitions[found.data.TYPE]
+    return Message(found.data.TYPE, partition_of(key, count), key, encode(found.data), found.envelope.headers())
+
+
+def record_of(found: Event[Data], offset: int, arrived_ms: int | None = None) -> Record:
+    """``found`` as the log would hold it at ``offset`` of partition 0."""
+    sent = message_of(found, {found.data.TYPE: 1})
+    arrived_ms = int(START_S * 1000) if arrived_ms is None else arrived_ms
+    return Record(Origin(sent.topic, 0, offset), sent.key, sent.value, tuple(sent.headers), arrived_ms)
+
+
+def input_of(found: Event[Data], offset: int, arrived_ms: int | None = None) -> Input:
+    """``found`` as a processor is given it."""
+    record = record_of(found, offset, arrived_ms)
+    return Input(record.origin, decode(BY_NAME[record.origin.topic], record.headers, record.value), record)
+
+
+@dataclass
+class Shelf:
+    """The store as a pure processor's test needs it: values and dues, nothing else."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+    dues: dict[str, float] = field(default_factory=dict)
+
+    def apply(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            self.values.pop(write.key, None)
+            self.dues.pop(write.key, None)
+            if isinstance(write, Put):
+                self.values[write.key] = write.value
+                if write.due is not None:
+                    self.dues[write.key] = write.due
+
+    def due(self, now: float) -> list[str]:
+        return sorted((key for key, at in self.dues.items() if at <= now), key=lambda key: (self.dues[key], key))
+
+
+def session_processor(predictor: Teller, horizon_s: float = HORIZON_S) -> Session:
+    """The session role's rules around ``predictor``."""
+    return Session(Scoring(MODEL, turns=3, horizon_s=horizon_s), lambda: predictor)
+
+
+def session_role(predictor: Teller | None = None, horizon_s: float = HORIZON_S) -> RoleAt:
+    """The session role."""
+    role = ROLES["session"]
+    processor = session_processor(predictor or Teller(), horizon_s)
+    return RoleAt(TENANT, role.name, role.inputs, role.outputs, processor, screen({t.name: t for t in TASKS}))
+
+
+def curation(**more: Any) -> Curation:
+    """Small choices of curation: requests of two new and two replayed examples."""
+    chosen: dict[str, Any] = {"model": MODEL, "learning": SMALL, "memory": MemorySettings(capacity=20)}
+    return Curation(**{**chosen, "new": 2, "replayed": 2, "wait_s": 10.0, **more})
+
+
+def curate_role(**more: Any) -> RoleAt:
+    """The curate role."""
+    role = ROLES["curate"]
+    return RoleAt(TENANT, role.name, role.inputs, role.outputs, Curate(curation(**more)))
+
+
+def classroom_log(clock: Callable[[], float], partitions: int = 1) -> MemoryLog:
+    """A log with every topic."""
+    log = MemoryLog(clock)
+    log.create(topics.ALL, lambda topic: partitions if topic.per_session else 1)
+    return log
+
+
+def append(log: MemoryLog, *events: Event[Data]) -> None:
+    """Write ``events``, in order."""
+    for found in events:
+        log.append(message_of(found, log.partitions()))
+
+
+def records(log: MemoryLog, topic: Topic | str) -> list[Record]:
+    """Everything on ``topic``, partition by partition."""
+    name = topic if isinstance(topic, str) else topic.name
+    places = range(log.partitions()[name])
+    return [record for place in places for record in log.read(name, place, *log.ends(name, place))]
+
+
+def published(log: MemoryLog, topic: Topic) -> list[Event[Data]]:
+    """The events on ``topic``."""
+    return [decode(topic, record.headers, record.value) for record in records(log, topic)]
+
+
+def outcomes(log: MemoryLog, role: RoleAt) -> dict[Origin, list[str]]:
+    """By input, the ids of what ``role`` has published because of it."""
+    found: dict[Origin, list[str]] = {}
+    for name in role.outputs:
+        for record in records(log, name):
+            if record.header("ce_source") == role.source:
+                envelope = read_envelope(record.headers)
+                for cause in envelope.causes:
+                    found.setdefault(cause, []).append(envelope.id)
+    return found
+
+
+def everything(log: MemoryLog, names: Sequence[str]) -> dict[str, list[tuple[bytes | None, object]]]:
+    """Values and headers of all records of ``names``, to compare two logs byte by byte."""
+    return {name: [(record.value, record.headers) for record in records(log, name)] for name in names}
+
+
+def run(processor: Session | Curate, shelf: Shelf, inputs: Sequence[Input], now: float = START_S) -> Plan:
+    """One batch: named values in, plan out, its writes applied."""
+    batch = Batch(inputs, now, seed=0, due=shelf.due(now))
+    keys = shelf.values if processor.resident else processor.keys(batch)
+    plan = processor.run(batch, {key: shelf.values[key] for key in keys if key in shelf.values})
+    shelf.apply(plan.writes)
+    return plan
+
+
+def new_token() -> str:
+    """A token that no other test uses."""
+    return uuid.uuid4().hex
+
+
+Stores = Callable[[], Store]
