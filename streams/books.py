@@ -1,0 +1,221 @@
+"""The accounts of an audit: each record of each topic entered once, causes before their outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import from_json
+
+from schemas import codec, topics
+from schemas.envelope import Origin
+from schemas.errors import BadEvent
+from schemas.topics import Topic
+from streams.chain import Chain, follow
+from streams.engines.broker import Broker
+from streams.ledger import NONE, Attributes, Ends, Findings, Ledger, Once, attributes, ends_of, hashed, read_all
+from streams.message import Record
+
+DECIDED = (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE, topics.TRAIN_REQUEST)  # each record has an outcome
+
+
+@dataclass(slots=True)
+class FoldedIds:
+    """Which examples the fold takes: the first record of a request's id, and of an example's id in a lineage."""
+
+    seen: set[int] = field(default_factory=set)
+
+    def fresh(self, kind: str, request: int, new: Sequence[int]) -> list[int]:
+        """Those of ``new`` that this request makes the model learn from."""
+        if request in self.seen:
+            return []
+        if kind == "genesis":
+            self.seen = set()
+        found = [id_ for id_ in dict.fromkeys(new) if id_ not in self.seen]
+        self.seen.update((request, *new))
+        return found
+
+
+class Books:
+    """The accounts of one model. Ends of inputs are taken before those of outcomes, so that no outcome is missed."""
+
+    def __init__(self, broker: Broker, tenant: str, model: str) -> None:
+        self.broker, self.model, self.source = broker, model, f"/currere/{tenant}/"
+        others = tuple(topic for topic in topics.ALL if topic not in DECIDED)
+        self.ends: dict[str, Ends] = {t.name: ends_of(broker, t.name) for t in (*DECIDED, *others)}
+        self.ledgers = {topic.name: Ledger(topic.name, self.ends[topic.name]) for topic in DECIDED}
+        self.once: dict[str, Once] = defaultdict(Once)
+        self.findings = Findings()
+        self.dead_letters: Counter[str] = Counter()
+        self.fates: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.requests: set[int] = set()
+        self._examples: dict[int, Origin] = {}  # by id, where its first record stands
+        self._knew: dict[int, int] = {}  # by id, the next offset of the model that predicted
+        self._fresh: dict[int, list[int]] = {}  # by a request's offset, what the fold takes of it
+        self._folded = FoldedIds()
+        self._last_applied = -1
+
+    def read(self) -> None:
+        """Enter every topic."""
+        for topic in (topics.INTERACTION, topics.FEEDBACK):
+            for record in self._all(topic):
+                self.ledgers[topic.name].came(record)
+        for record in self._all(topics.PREDICTION):
+            self._outcome(record, attributes(record))
+        for record in self._all(topics.EXAMPLE):
+            self._example(record)
+        for topic in (topics.FATE, *topics.DEAD_LETTERS):
+            for record in self._all(topic):
+                self._bad_end(topic, record)
+        for record in self._all(topics.TRAIN_REQUEST):
+            self._request(record)
+        for record in self._all(topics.TRAIN_STEP):
+            self._step(record)
+        self.counts[topics.DRIFT.name] = sum(1 for record in self._all(topics.DRIFT) if self._first(record))
+        self.chain = self._chain()
+
+    def resent(self) -> int:
+        """Records that repeat one under the same id."""
+        return sum(once.resent for once in self.once.values()) + self.chain.resent
+
+    def _all(self, topic: Topic) -> Iterator[Record]:
+        return read_all(self.broker, topic.name, self.ends[topic.name])
+
+    def _first(self, record: Record) -> bool:
+        """Whether this is the first record of its id from one of our roles; one with other content is a finding."""
+        said = attributes(record)
+        if not said.source.startswith(self.source):
+            self.findings.add("foreign", record.origin, f"{said.id!r} was written by {said.source!r}, which is no role")
+            return False
+        once, topic = self.once[record.origin.topic], record.origin.topic
+        id_ = (said.id, said.causes) if topic == topics.TRAIN_STEP.name else (said.id,)
+        found = once.take(hashed(*id_), hashed(said.causes, record.value or b""))
+        if found == "conflict":
+            self.findings.add("two-contents", record.origin, f"{said.id} came before with other content")
+        if found == "new":
+            self.counts[topic] += 1
+        return found == "new"
+
+    def _outcome(self, record: Record, said: Attributes) -> bool:
+        """Enter an outcome; whether it is one, and the first of its id."""
+        if not self._first(record):
+            return False
+        for origin in said.origins:
+            ledger = self.ledgers.get(origin.topic)
+            if ledger is not None:
+                self._decide(ledger, origin, hashed(said.id), f"{record.origin.topic} {said.id}")
+        return True
+
+    def _decide(self, ledger: Ledger, origin: Origin, outcome: int, what: str) -> None:
+        before = ledger.decide(origin, outcome)
+        if before in (NONE, outcome):
+            return
+        if before in self.requests and outcome in self.requests:
+            self.findings.add("repeated-example", origin, f"is in a second request, {what}; the fold passes it over")
+        else:
+            self.findings.add("two-outcomes", origin, f"has a second outcome: {what}")
+
+    def _example(self, record: Record) -> None:
+        ledger, said = self.ledgers[topics.EXAMPLE.name], attributes(record)
+        ledger.came(record)
+        known = hashed(said.id) in self._examples
+        if not self._outcome(record, said):
+            if known:
+                ledger.excuse(record.origin)  # a repetition; curate gives it a fate or a dead letter if it sees it
+            return
+        self._examples[hashed(said.id)] = record.origin
+        data = readable(record.value)
+        self.counts[f"example {data.get('kind')}"] += 1
+        if data.get("kind") in ("judgement", "retraction"):
+            ledger.excuse(record.origin)
+        self._knew[hashed(said.id)] = next_offset(data.get("predicted_by"))
+
+    def _bad_end(self, topic: Topic, record: Record) -> None:
+        if self._outcome(record, attributes(record)):
+            data = readable(record.value)
+            if topic is topics.FATE:
+                self.fates[str(data.get("fate"))] += 1
+            else:
+                self.dead_letters[str(data.get("reason"))] += 1
+
+    def _request(self, record: Record) -> None:
+        ledger, said = self.ledgers[topics.TRAIN_REQUEST.name], attributes(record)
+        manifest = manifest_of(record)
+        if manifest.get("model", self.model) != self.model:
+            return
+        ledger.came(record)
+        request, first = hashed(said.id), self._first(record)
+        if ledger.outcome(record.origin) != NONE:
+            return  # a dead letter: it changes nothing
+        ids = {hashed(one["id"]): one["id"] for one in manifest.get("new", ())}
+        if first:
+            self.requests.add(request)
+            self._place(record, said, ids)
+        self._fresh[record.origin.offset] = self._folded.fresh(str(manifest.get("kind")), request, list(ids))
+
+    def _place(self, record: Record, said: Attributes, ids: dict[int, str]) -> None:
+        """Each new example of a request has its place there."""
+        ledger, placed = self.ledgers[topics.EXAMPLE.name], set()
+        for id_, name in ids.items():
+            origin = self._examples.get(id_)
+            if origin is None:
+                if not any(start for start, _ in self.ends[topics.EXAMPLE.name].values()):
+                    self.findings.add("unfounded", record.origin, f"{name} is no record of {topics.EXAMPLE.name}")
+                continue
+            placed.add(origin)
+            self._decide(ledger, origin, hashed(said.id), f"{record.origin.topic} {said.id}")
+            if self._knew[id_] > record.origin.offset:
+                self.findings.add("peeked", origin, f"was predicted by a model that had learned {name}")
+        if len(placed) == len(ids) and placed != set(said.origins):
+            self.findings.add("causes", record.origin, "its causes are not the records of its new examples")
+
+    def _step(self, record: Record) -> None:
+        said, data = attributes(record), readable(record.value)
+        if data.get("model", self.model) != self.model or not self._outcome(record, said):
+            return
+        for origin in said.origins:
+            fresh = set(self._fresh.get(origin.offset, ()))
+            taken = {hashed(id_): id_ for id_ in data.get("new", ())} if data.get("applied") else {}
+            for id_ in taken.keys() - fresh:
+                self.findings.add(
+                    "applied-twice", record.origin, f"{taken[id_]} was learned from before, or is not new"
+                )
+            for _ in fresh - taken.keys():
+                self.findings.add("not-applied", record.origin, f"the step left out a new example of {origin}")
+            if data.get("applied"):
+                self._last_applied = max(self._last_applied, origin.offset)
+
+    def _chain(self) -> Chain:
+        ends = self.ends[topics.CHECKPOINT.name], self.ends[topics.DELTA.name]
+        return follow(self.broker, self.model, *ends, self.findings)
+
+    def unpublished(self) -> bool:
+        """Whether the last step taken is in no delta and no checkpoint."""
+        newest = self.chain.newest
+        return self._last_applied >= (newest.last if newest else 0)
+
+
+def readable(value: bytes | None) -> dict[str, Any]:
+    """The JSON object that ``value`` holds; empty if it holds none, which its reader must have made a dead letter."""
+    try:
+        found = from_json(value or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def manifest_of(record: Record) -> dict[str, Any]:
+    """The manifest of a bulk record; empty if it has none."""
+    try:
+        return readable(codec.manifest(record.value))
+    except BadEvent:
+        return {}
+
+
+def next_offset(version: object) -> int:
+    """The next offset in a version ``lineage:next-offset``; 0 for the model before any."""
+    _, _, offset = str(version).rpartition(":")
+    return int(offset) if offset.isdecimal() else 0

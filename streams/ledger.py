@@ -1,0 +1,179 @@
+"""The books of an audit: what came in, what became of it, and which ids were used twice. Kept as hashes and offsets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from schemas.envelope import Origin
+from streams.engines.broker import Broker
+from streams.message import Record
+
+NONE = 0  # the hash that stands for "no outcome"
+MOST_FINDINGS = 200  # shown; all are counted
+
+Ends = Mapping[int, tuple[int, int]]
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it should be: a short stable ``kind``, where, and what."""
+
+    kind: str
+    where: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """Every finding counted, the first ``MOST_FINDINGS`` kept."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    shown: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: str, where: object, detail: str) -> None:
+        """Note one."""
+        self.counts[kind] += 1
+        if len(self.shown) < MOST_FINDINGS:
+            self.shown.append(Finding(kind, str(where), detail))
+
+
+def hashed(*parts: str | bytes) -> int:
+    """XXH3-64 of ``parts``, never ``NONE``: of a million ids, two fall together once in 37 million audits."""
+    joined = b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)
+    return xxhash.xxh3_64_intdigest(joined) or 1
+
+
+class Attributes(NamedTuple):
+    """What an audit looks at in a record's headers; empty where they are absent or unreadable."""
+
+    id: str
+    source: str
+    causes: str
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The inputs that the record is the outcome of; none if the header is no list of them."""
+        try:
+            return tuple(map(Origin.parse, self.causes.split(","))) if self.causes else ()
+        except ValueError:
+            return ()
+
+
+def attributes(record: Record) -> Attributes:
+    """The attributes of ``record``, as they are written."""
+    found = dict(record.headers)
+    texts = ((found.get(name) or b"").decode(errors="replace") for name in ("ce_id", "ce_source", "ce_causes"))
+    return Attributes(*texts)
+
+
+def ends_of(broker: Broker, topic: str) -> Ends:
+    """By partition, the first offset held and the next to be written. Empty for a topic that does not exist."""
+    return {partition: broker.ends(topic, partition) for partition in range(broker.partitions().get(topic, 0))}
+
+
+def read_all(broker: Broker, topic: str, ends: Ends) -> Iterator[Record]:
+    """The records of ``topic`` between ``ends``, one partition after the other."""
+    for partition, (start, end) in ends.items():
+        if start < end:
+            yield from broker.read(topic, partition, start, end)
+
+
+@dataclass(slots=True)
+class Once:
+    """The ids of a topic: the first record of an id wins. ``resent`` counts identical records under an id."""
+
+    contents: dict[int, int] = field(default_factory=dict)
+    resent: int = 0
+
+    def take(self, id_: int, content: int) -> Literal["new", "resent", "conflict"]:
+        """Whether the record is the first of its id, the same once more, or another under an id that was used."""
+        before = self.contents.get(id_)
+        if before is None:
+            self.contents[id_] = content
+            return "new"
+        if before != content:
+            return "conflict"
+        self.resent += 1
+        return "resent"
+
+
+@dataclass(slots=True)
+class Column:
+    """The records of one partition: row i is offset ``start + i``. Kafka's offsets have gaps, so not all came."""
+
+    start: int
+    came: npt.NDArray[np.bool_]
+    arrived_ms: npt.NDArray[np.int64]
+    outcome: npt.NDArray[np.uint64]
+    excused: npt.NDArray[np.bool_]
+
+    @classmethod
+    def between(cls, start: int, end: int) -> Column:
+        """A column in which nothing came yet."""
+        rows = max(end - start, 0)
+        return cls(
+            start, np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, np.uint64), np.zeros(rows, bool)
+        )
+
+
+class Ledger:
+    """What became of each record of one input topic."""
+
+    def __init__(self, topic: str, ends: Ends) -> None:
+        self.topic = topic
+        self.columns = {partition: Column.between(*between) for partition, between in ends.items()}
+        self.records = 0
+
+    def came(self, record: Record) -> None:
+        """Note an input."""
+        column = self.columns[record.origin.partition]
+        row = record.origin.offset - column.start
+        column.came[row], column.arrived_ms[row] = True, record.timestamp_ms
+        self.records += 1
+
+    def excuse(self, origin: Origin) -> None:
+        """Note that an input may do without an outcome."""
+        column = self.columns[origin.partition]
+        column.excused[origin.offset - column.start] = True
+
+    def decide(self, origin: Origin, outcome: int) -> int:
+        """Note the outcome of an input; returns the one it had before, or ``NONE``. Inputs out of view are passed."""
+        column = self.columns.get(origin.partition)
+        if column is None or not 0 <= origin.offset - column.start < len(column.outcome):
+            return NONE
+        row = origin.offset - column.start
+        before = int(column.outcome[row])
+        if before == NONE:
+            column.outcome[row] = outcome
+        return before
+
+    def outcome(self, origin: Origin) -> int:
+        """The outcome of an input, or ``NONE``."""
+        column = self.columns[origin.partition]
+        return int(column.outcome[origin.offset - column.start])
+
+    def arrived_ms(self, origin: Origin) -> int | None:
+        """When the log received an input, epoch milliseconds; None for one that it does not hold."""
+        column = self.columns.get(origin.partition)
+        row = origin.offset - column.start if column else -1
+        return int(column.arrived_ms[row]) if column and 0 <= row < len(column.came) and column.came[row] else None
+
+    def undecided(self) -> Iterator[Origin]:
+        """The inputs that want an outcome and have none, in log order per partition."""
+        for partition, column in self.columns.items():
+            for row in np.flatnonzero(column.came & ~column.excused & (column.outcome == NONE)):
+                yield Origin(self.topic, partition, column.start + int(row))
+
+    def last_decided(self, partition: int, among: set[int] | None = None) -> int:
+        """The offset of the last input of ``partition`` with an outcome (one of ``among``); -1 if there is none."""
+        column = self.columns[partition]
+        for row in np.flatnonzero(column.outcome)[::-1]:
+            if among is None or int(column.outcome[row]) in among:
+                return column.start + int(row)
+        return -1
