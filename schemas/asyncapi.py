@@ -35,11 +35,13 @@ FLOW: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     topics.DRIFT.name: ((CURATE,), (RELEASE, "operators")),
     topics.CONSENT.name: (("classroom apps", GATEWAY), (CURATE,)),
     topics.FATE.name: ((SESSION, CURATE), ("operators",)),
+    topics.RESOLUTION.name: (("operators",), ("operators",)),
 }
 KEYS = {
     "session": "the session's id, UTF-8; interactions and feedback of a session share a partition number",
     "model": "the model's name, UTF-8",
     "learner": "the learner's pseudonym, UTF-8",
+    "letter": "topic/partition/offset of the record that the dead letter is about, UTF-8",
     "of its input": "the key of the record that it is about, byte for byte",
 }
 MORE = {topics.DELTA.name: f"\n\n{DELTA}", topics.CHECKPOINT.name: f"\n\n{CHECKPOINT}"}

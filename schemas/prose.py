@@ -19,7 +19,8 @@ with other content becomes a dead letter. A producer that is not sure sends the 
 **Order.** Only within a partition. Feedback may come weeks after its interaction, or before it.
 
 **What goes wrong.** A record that cannot be used is copied to `TOPIC.dlq` with the reason. One that can be used but
-leads nowhere (expired, repeated, without consent) leaves an `edu.fate.v1`.
+leads nowhere (expired, repeated, without consent) leaves an `edu.fate.v1`. A dead letter that an operator sent again or
+gave up has an `edu.resolution.v1`; one without it is open.
 """
 
 SAFETENSORS_VALUE = """\

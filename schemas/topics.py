@@ -10,11 +10,13 @@ from schemas.feedback import Feedback
 from schemas.interaction import Interaction
 from schemas.model import Checkpoint, Delta, Release
 from schemas.prediction import DeadLetter, Example, Fate, Prediction
+from schemas.resolution import Resolution
 from schemas.training import TrainRequest, TrainStep
 
 MAX_VALUE_BYTES = 900_000  # below Kafka's default message.max.bytes of 1,048,588 with room for headers
 MAX_MESSAGE_BYTES = 2_000_000  # of our own topics: a dead letter carries its value in base64
 JOIN_HORIZON_DAYS = 45
+DEAD_LETTER_DAYS = 30
 FOREVER = -1
 
 
@@ -51,18 +53,21 @@ DRIFT = _topic(Drift, "model", 90, "changes seen in the stream", per_session=Fal
 DELTA = _topic(Delta, "model", 7, "entries changed, for consumers that keep up", per_session=False, bulk=True)
 CHECKPOINT = _topic(Checkpoint, "model", 365, "whole snapshots by claim check", per_session=False)
 RELEASE = _topic(Release, "model", FOREVER, "which lineage a channel names", per_session=False)
+RESOLUTION = _topic(
+    Resolution, "letter", DEAD_LETTER_DAYS + 7, "what operators decided about dead letters", per_session=False
+)
 CONSENT = _topic(Consent, "learner", FOREVER, "whom we may learn from", per_session=False)
 
 EVENTS = (
     INTERACTION, FEEDBACK, PREDICTION, EXAMPLE, TRAIN_REQUEST, TRAIN_STEP, DELTA, CHECKPOINT, RELEASE, DRIFT,
-    CONSENT, FATE,
+    CONSENT, FATE, RESOLUTION,
 )  # fmt: skip
 
 
 def dlq(topic: Topic) -> Topic:
     """The dead letters of ``topic``: as many partitions, thirty days."""
     purpose = f"records of {topic.name} that could not be used"
-    return Topic(f"{topic.name}.dlq", DeadLetter, "of its input", 30, topic.per_session, purpose)
+    return Topic(f"{topic.name}.dlq", DeadLetter, "of its input", DEAD_LETTER_DAYS, topic.per_session, purpose)
 
 
 INPUTS = (INTERACTION, FEEDBACK, EXAMPLE, TRAIN_REQUEST, CONSENT)

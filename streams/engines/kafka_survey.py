@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._listoffsets import EarliestSpec, LatestSpec, MaxTimestampSpec, OffsetSpec
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import BrokerError
 from schemas.topics import Topic
 from streams.engines.kafka_broker import TIMEOUT_S, KafkaBroker
+
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # confluent-kafka has no types here
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # as above
+NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,13 @@ def survey_cluster(broker: KafkaBroker) -> ClusterFound:
 
 def ends_of(broker: KafkaBroker, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
     """By topic and partition, the first offset held and the next to be written. Raises BrokerError."""
-    starts, ends = (_offsets(broker, places, spec) for spec in (EarliestSpec(), LatestSpec()))
+    starts, ends = (_offsets(broker, places, spec) for spec in (EARLIEST, LATEST))
     return {place: (starts[place][0], ends[place][0]) for place in places}
 
 
 def newest_ms(broker: KafkaBroker, places: Sequence[tuple[str, int]]) -> int | None:
     """When the log received the newest record of all ``places``, by the brokers' clocks; None if they are empty."""
-    stamps = [stamp for _, stamp in _offsets(broker, places, MaxTimestampSpec()).values() if stamp > 0]
+    stamps = [stamp for _, stamp in _offsets(broker, places, NEWEST).values() if stamp > 0]
     return max(stamps, default=None)
 
 
