@@ -34,12 +34,17 @@ def decode_request(value: bytes) -> tuple[TrainRequest, Weights]:
         TooLarge: the value is larger than any value may be.
     """
     manifest = codec.decode_data(TrainRequest, codec.manifest(value))
+    return manifest, read_weights(manifest, value)
+
+
+def read_weights(manifest: TrainRequest, value: bytes) -> Weights:
+    """The weights beside a manifest that was read already. Raises UndecodableEvent, UnusableEvent."""
     try:
         weights = load(value)
     except SafetensorError as error:
         raise UndecodableEvent(f"the value is no safetensors: {error}") from error
     check_weights(manifest, weights)
-    return manifest, weights
+    return weights
 
 
 def check_weights(manifest: TrainRequest, weights: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -26,6 +26,10 @@ from streams.settings import Settings
 def learning_of(settings: Settings) -> LearningSettings:
     """The learning settings of a genesis. Raises ConfigurationError."""
     tasks = load_tasks(settings.tasks) if settings.tasks else default_tasks()
+    if settings.task_names is not None:
+        if unknown := set(settings.task_names) - {task.name for task in tasks}:
+            raise ConfigurationError(f"task_names holds {sorted(unknown)}; known are {[task.name for task in tasks]}")
+        tasks = tuple(task for task in tasks if task.name in settings.task_names)
     given = {"tasks": [task.to_dict() for task in tasks], **settings.learning}
     return LearningSettings.from_dict(given)
 

@@ -32,7 +32,7 @@ def step_request(
     causes: tuple[Origin, ...],
 ) -> Output:
     """One gradient step's request, named after its newest example."""
-    manifest = TrainRequest.model_construct(
+    manifest = TrainRequest(
         kind="step", model=model, seed=seed, reason="feedback", new=tuple(new), replayed=tuple(replayed)
     )
     weights = {NEW: np.ones(len(new), np.float32), REPLAYED: np.asarray(replay_weights, np.float32)}

@@ -6,21 +6,20 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from learners.entry import MemorySettings
 from learners.settings import LearningSettings
 from schemas import topics
 from schemas.drift import Consent
 from schemas.envelope import Origin, content_digest, derive_id
-from schemas.errors import BadEvent
 from schemas.prediction import Example, Fate
 from schemas.training import TrainExample
 from state.store import Delete, Put, Write
 from streams.compose import genesis_request, step_request
 from streams.judge import Judge
-from streams.processor import Batch, Input, Output, Plan, dead_letter, fate, fate_of, waiting_key
+from streams.processor import Batch, Input, Output, Plan, conflict_or_repeat, event_digest, fate, fate_of, waiting_key
 from streams.remember import Made, Remembered, Waiting, payload_key
-from streams.score import event_digest
 
 GENESIS = "genesis"
 
@@ -116,13 +115,7 @@ def take_example(table: Table, input_: Input, data: Example) -> None:
     key = f"x:{input_.event.id}"
     before = table.get(key)
     if before is not None:
-        repeated = before == event_digest(input_).encode()
-        why = "an example with this id and {} content came before"
-        table.publish(
-            fate("duplicate", input_, why.format("this"))
-            if repeated
-            else dead_letter(input_.record, BadEvent(why.format("other"), "conflict"))
-        )
+        table.publish(conflict_or_repeat(input_, before.decode()))
         return
     table.put(key, event_digest(input_).encode(), table.batch.now + table.curation.horizon_s)
     if data.kind == "retraction" and data.retracts is not None:
@@ -142,7 +135,7 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
     if data.input is None:
         table.publish(fate("unlabelled", input_, "the example has no input to learn from"))
         return
-    example = TrainExample.model_construct(
+    example = TrainExample(
         id=input_.event.id,
         interaction=data.interaction,
         feedback=data.feedback,
@@ -250,6 +243,12 @@ def payload(table: Table, id_: str) -> TrainExample:
     stored = table.get(payload_key(id_))
     if stored is None:
         raise KeyError(f"example {id_} is in the index without its payload")
+    return parsed(stored)
+
+
+@lru_cache(maxsize=4_096)
+def parsed(stored: bytes) -> TrainExample:
+    """The example that stored bytes are; a replayed one is read again and again."""
     return TrainExample.model_validate_json(stored)
 
 

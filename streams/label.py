@@ -9,12 +9,24 @@ from datetime import UTC, datetime
 from learners.importance import disagreement, importance
 from schemas import topics
 from schemas.envelope import Origin, derive_id
+from schemas.errors import BadEvent
 from schemas.feedback import Feedback, Flag, Label, Preference, Rating, Retraction, Score
 from schemas.prediction import Example, Fate, FateKind
-from state.pending import EARLY, GIVEN, Early, GivenLabel, Pending, SeenFeedback, early_key, feedback_key, labels_key
+from state.pending import (
+    EARLY,
+    GIVEN,
+    Early,
+    GivenLabel,
+    Pending,
+    SeenFeedback,
+    early_key,
+    feedback_key,
+    interaction_key,
+    labels_key,
+)
 from state.store import Delete, Put, Write
 from streams.message import Message
-from streams.processor import Output, fate_of, waiting_key
+from streams.processor import Input, Output, conflict_or_repeat, dead_letter, fate_of, waiting_key
 
 
 @dataclass(slots=True)
@@ -143,31 +155,30 @@ def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], mo
         "delay_s": round(early.time_s - pending.time_s, 3),
         "arrived_ms": early.arrived_ms,
     }
-    return Example.model_construct(None, **{**found, **update})  # type: ignore[arg-type]  # checked where they came in
+    return Example(**{**found, **update})  # type: ignore[arg-type]  # checked where they came in
 
 
-def take_feedback(desk: Desk, early: Early, record_dead: Output, repeat: Output) -> None:
-    """Decide one feedback: repeated, joined, refused, or waiting for what it judges.
-
-    ``record_dead`` and ``repeat`` are what to publish if it takes back another rater's judgement, or was seen before.
-    """
-    data = early.data
-    if desk.get(feedback_key(early.id)) is not None:
-        desk.publish(repeat)
+def take_feedback(desk: Desk, early: Early, input_: Input) -> None:
+    """Decide one feedback: repeated, joined, refused, or waiting for what it judges."""
+    data, judgement = early.data, early.data.judgement
+    before = desk.get(feedback_key(early.id))
+    if before is not None:
+        desk.publish(conflict_or_repeat(input_, SeenFeedback.model_validate_json(before).digest))
         return
-    horizon = desk.now + desk.horizon_s
     seen = SeenFeedback(digest=early.digest, interaction=data.interaction, rater=data.rater)
-    desk.put(feedback_key(early.id), seen.model_dump_json().encode(), horizon)
-    if isinstance(data.judgement, Retraction) and not _may_take_back(desk, early, data.judgement):
-        desk.publish(record_dead)
+    desk.put(feedback_key(early.id), seen.model_dump_json().encode(), desk.now + desk.horizon_s)
+    if isinstance(judgement, Retraction) and not _may_take_back(desk, early, judgement):
+        not_theirs = BadEvent("takes back the judgement of another rater", "not-theirs")
+        desk.publish(dead_letter(input_.record, not_theirs))
         return
-    found = desk.get(f"i:{data.interaction}")
-    ready = not isinstance(data.judgement, Retraction) or desk.get(feedback_key(data.judgement.feedback)) is not None
-    if found is not None and ready:
-        join(desk, early, Pending.model_validate_json(found))
-        release_early(desk, f"feedback/{early.id}", Pending.model_validate_json(found))
-    else:
+    found = desk.get(interaction_key(data.interaction))
+    ready = not isinstance(judgement, Retraction) or desk.get(feedback_key(judgement.feedback)) is not None
+    if found is None or not ready:
         wait(desk, early)
+        return
+    pending = Pending.model_validate_json(found)
+    join(desk, early, pending)
+    release_early(desk, f"feedback/{early.id}", pending)
 
 
 def wait(desk: Desk, early: Early) -> None:
@@ -186,7 +197,7 @@ def release_early(desk: Desk, awaited_id: str, pending: Pending) -> None:
     desk.delete(early_key(awaited_id))
     for early in EARLY.validate_json(stored):
         desk.delete(waiting_key(Origin.parse(early.origin)))
-        if isinstance(early.data.judgement, Retraction) and desk.get(f"i:{early.data.interaction}") is None:
+        if isinstance(early.data.judgement, Retraction) and desk.get(interaction_key(early.data.interaction)) is None:
             wait(desk, early)
         else:
             join(desk, early, pending)

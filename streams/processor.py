@@ -14,7 +14,7 @@ from typing import Protocol
 
 from schemas import topics
 from schemas.codec import content_type, encode
-from schemas.envelope import Envelope, Origin, derive_id
+from schemas.envelope import Envelope, Origin, content_digest, derive_id
 from schemas.errors import BadEvent
 from schemas.event import Data, Event
 from schemas.prediction import DeadLetter, Fate, FateKind
@@ -140,6 +140,18 @@ def fate(kind: FateKind, input_: Input, detail: str) -> Output:
 def fate_of(data: Fate, origin: Origin, subject: str, timestamp_ms: int) -> Output:
     """The event of a fate whose input is no longer at hand, by its origin."""
     return Output(topics.FATE, subject, derive_id("fate", str(origin)), _time(timestamp_ms), data, (origin,))
+
+
+def conflict_or_repeat(input_: Input, digest: str) -> Output:
+    """What becomes of an event whose id was seen before: a repeat is a fate, other content a dead letter."""
+    if digest == event_digest(input_):
+        return fate("duplicate", input_, "an event with this id and content came before")
+    return dead_letter(input_.record, BadEvent("an event with this id and other content came before", "conflict"))
+
+
+def event_digest(input_: Input) -> str:
+    """Tells a repeated event from one that reuses its id."""
+    return content_digest(input_.record.value or b"")
 
 
 def message(output: Output, tenant: str, source: str, home: int, partitions: Mapping[str, int]) -> Message:

@@ -8,15 +8,14 @@ from typing import Protocol
 
 from learners.importance import importance
 from schemas import topics
-from schemas.envelope import content_digest, derive_id
-from schemas.errors import BadEvent
+from schemas.envelope import derive_id
 from schemas.interaction import Interaction, Turn
 from schemas.prediction import ExampleInput, Prediction
 from schemas.prediction import Output as ModelOutput
 from state.pending import Context, Pending, context_key, interaction_key
 from state.store import Put, Write
 from streams.message import Message
-from streams.processor import Input, Output, dead_letter, fate
+from streams.processor import Input, Output, event_digest
 
 
 class Predictor(Protocol):
@@ -39,18 +38,6 @@ class Scoring:
     horizon_s: float = topics.JOIN_HORIZON_DAYS * 86_400.0
 
 
-def conflict_or_repeat(input_: Input, digest: str) -> Output:
-    """What becomes of an event whose id was seen before: a repeat is a fate, other content a dead letter."""
-    if digest == event_digest(input_):
-        return fate("duplicate", input_, "an event with this id and content came before")
-    return dead_letter(input_.record, BadEvent("an event with this id and other content came before", "conflict"))
-
-
-def event_digest(input_: Input) -> str:
-    """Tells a repeated event from one that reuses its id."""
-    return content_digest(input_.record.value or b"")
-
-
 def with_context(data: Interaction, context: Context) -> ExampleInput:
     """What the model will see: the interaction with the turns before it and the silence before it filled in."""
     payload = data.payload
@@ -59,7 +46,7 @@ def with_context(data: Interaction, context: Context) -> ExampleInput:
     timing = data.timing
     if timing.gap_s is None and timing.at_s is not None and context.last_s is not None:
         timing = timing.model_copy(update={"gap_s": max(timing.at_s - context.last_s, 0.0)})
-    return ExampleInput.model_construct(
+    return ExampleInput(
         session=data.session,
         role=data.role,
         learner=data.learner,
@@ -76,9 +63,9 @@ def with_context(data: Interaction, context: Context) -> ExampleInput:
 
 def next_context(data: Interaction, context: Context, turns: int) -> Context:
     """The session's context after this interaction."""
-    said = Turn.model_construct(role=data.role, text=data.payload.text)
+    said = Turn(role=data.role, text=data.payload.text)
     at = data.timing.at_s if data.timing.at_s is not None else context.last_s
-    return Context.model_construct(turns=(*context.turns, said)[-turns:], last_s=at)
+    return Context(turns=(*context.turns, said)[-turns:], last_s=at)
 
 
 def contexts(
@@ -108,7 +95,7 @@ def score(
         seen.payload.text, seen.language, outputs, disagreement=None, flags=(), rarity=0.0
     )  # fmt: skip
     envelope = input_.event.envelope
-    data = Prediction.model_construct(
+    data = Prediction(
         session=seen.session,
         interaction=envelope.id,
         model=scoring.model,
@@ -130,7 +117,7 @@ def adopt_prediction(input_: Input, seen: ExampleInput, sent: Sequence[Message])
 
 def pending_of(input_: Input, seen: ExampleInput, data: Prediction) -> Pending:
     """What is remembered of a prediction."""
-    return Pending.model_construct(
+    return Pending(
         digest=event_digest(input_),
         time_s=input_.event.envelope.time.timestamp(),
         input=seen,

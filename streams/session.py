@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from learners.tasks import Task, check_label
-from schemas.errors import BadEvent, UnusableEvent
+from schemas.errors import UnusableEvent
 from schemas.event import Data, Event
 from schemas.feedback import Feedback, Label, Retraction
 from schemas.interaction import Interaction
 from state.pending import (
     Early,
     Pending,
-    SeenFeedback,
     context_key,
     early_key,
     feedback_key,
@@ -23,15 +22,13 @@ from state.pending import (
 )
 from streams.label import Desk, expire_early, release_early, take_feedback
 from streams.message import Record
-from streams.processor import Batch, Input, Plan, dead_letter
+from streams.processor import Batch, Input, Plan, conflict_or_repeat, event_digest
 from streams.score import (
     Predictor,
     Scoring,
     adopt_prediction,
-    conflict_or_repeat,
     contexts,
     dump,
-    event_digest,
     remember,
     score,
 )
@@ -135,7 +132,7 @@ def _feedback_keys(id_: str, data: Feedback) -> tuple[str, ...]:
 
 def _take(desk: Desk, input_: Input, data: Feedback) -> None:
     envelope, record = input_.event.envelope, input_.record
-    early = Early.model_construct(
+    early = Early(
         id=envelope.id,
         origin=str(input_.origin),
         digest=event_digest(input_),
@@ -144,10 +141,7 @@ def _take(desk: Desk, input_: Input, data: Feedback) -> None:
         due=desk.now + desk.horizon_s,
         data=data,
     )
-    stored = desk.get(feedback_key(envelope.id))
-    before = SeenFeedback.model_validate_json(stored).digest if stored else ""
-    not_theirs = dead_letter(record, BadEvent("takes back the judgement of another rater", "not-theirs"))
-    take_feedback(desk, early, not_theirs, conflict_or_repeat(input_, before))
+    take_feedback(desk, early, input_)
 
 
 def _expire(desk: Desk, key: str) -> None:

@@ -16,7 +16,7 @@ from learners.delta import delta_parts, no_changes
 from learners.fingerprint import fingerprint
 from learners.fold import StepReport, fold
 from learners.model import Model, served_digest, trained_digest
-from learners.request import decode_request
+from learners.request import read_weights
 from learners.snapshot import restore, snapshot
 from schemas import codec, topics
 from schemas.envelope import Envelope, content_digest, derive_id
@@ -24,6 +24,7 @@ from schemas.errors import BadEvent, BrokerError, ConfigurationError, ModelRefus
 from schemas.event import Data, Event
 from schemas.model import Checkpoint, Delta
 from schemas.topics import Topic
+from schemas.training import TrainRequest
 from streams.blobs import Blobs, BlobUnavailable
 from streams.engines.broker import Broker, Producer
 from streams.message import Message, Record, partition_of
@@ -110,9 +111,10 @@ class Worker:
         if (record.header("ce_tenant") or self.tenant) != self.tenant:
             return  # topics are shared: another tenant's worker folds it
         event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
-        manifest, weights = decode_request(record.value or b"")
-        if manifest.model != self.model_name:
+        manifest = event.data
+        if not isinstance(manifest, TrainRequest) or manifest.model != self.model_name:
             return
+        weights = read_weights(manifest, record.value or b"")
         begun = self.clock()
         lineage = self.model.lineage if self.model else None
         self.model, report = fold(

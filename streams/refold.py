@@ -1,0 +1,139 @@
+"""Fold the recorded log again, from its genesis, undisturbed: the proof that a model is what its log says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from learners.fingerprint import fingerprint, fix_threads
+from learners.fold import fold
+from learners.model import Model, served_digest, trained_digest
+from learners.request import decode_request
+from schemas import codec, topics
+from schemas.errors import BadEvent, ConfigurationError, CurrereError
+from schemas.model import Checkpoint, Delta
+from streams.blobs import Blobs
+from streams.engines.broker import Broker
+from streams.message import partition_of
+from streams.published import checkpoints_of, last_event, newest_first
+
+
+class NotFound(CurrereError):
+    """There is no such version, or no model at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a fold came to, beside what was published. ``trained`` is None where only a delta was published."""
+
+    version: str
+    requests: int
+    served: str
+    published: str
+    trained: str
+    published_trained: str | None
+    fingerprint: dict[str, str]
+    published_fingerprint: dict[str, str] | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the fold gives the published digests, byte for byte."""
+        return self.served == self.published and self.published_trained in (None, self.trained)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    version: str
+    next_offset: int
+    digest: str
+    trained_digest: str | None
+    fingerprint: dict[str, str] | None
+
+
+def refold(
+    broker: Broker,
+    blobs: Blobs,
+    tenant: str,
+    model: str,
+    until: int,
+    on_progress: Callable[[int, int], None] = lambda done, all: None,
+) -> tuple[Model, int]:
+    """The model that the train requests below offset ``until`` fold to, and how many records were read.
+
+    Requests that the worker sent to the dead letters are passed over as it passed over them. Raises NotFound when
+    there is no genesis below ``until``.
+    """
+    partition = partition_of(model.encode(), broker.partitions()[topics.TRAIN_REQUEST.name])
+    start, end = broker.ends(topics.TRAIN_REQUEST.name, partition)
+    found: Model | None = None
+    read = 0
+
+    def snapshot_of(version: str) -> bytes:
+        for checkpoint in checkpoints_of(broker, tenant, model):
+            if checkpoint.version == version:
+                return blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
+        raise NotFound(f"the log resets to {version}, of which there is no checkpoint")
+
+    for record in broker.read(topics.TRAIN_REQUEST.name, partition, start, min(until, end)):
+        read += 1
+        on_progress(read, min(until, end) - start)
+        if record.key != model.encode() or record.header("ce_tenant") != tenant:
+            continue
+        try:
+            event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
+            manifest, weights = decode_request(record.value or b"")
+            found, _ = fold(found, manifest, weights, event.id, record.origin.offset, snapshot_of)
+        except (BadEvent, ConfigurationError):
+            continue
+    if found is None:
+        raise NotFound(f"no train request of {tenant}/{model} below offset {until}: nothing was folded yet")
+    return found, read
+
+
+def check(
+    broker: Broker,
+    blobs: Blobs,
+    tenant: str,
+    model: str,
+    version: str,
+    on_progress: Callable[[int, int], None] = lambda done, all: None,
+) -> Checked:
+    """Fold to ``version`` (``latest`` for the newest) and hold the result against what was published of it."""
+    fix_threads()
+    published = _published(broker, tenant, model, version)
+    found, read = refold(broker, blobs, tenant, model, published.next_offset, on_progress)
+    return Checked(
+        version=published.version,
+        requests=read,
+        served=served_digest(found),
+        published=published.digest,
+        trained=trained_digest(found),
+        published_trained=published.trained_digest,
+        fingerprint=fingerprint(),
+        published_fingerprint=published.fingerprint,
+    )
+
+
+def _published(broker: Broker, tenant: str, model: str, version: str) -> _Published:
+    """The checkpoint of ``version``, or else the delta that ends there; of ``latest`` the one that goes further."""
+    if version == "latest":
+        found = [_of(e.data) for t in FOLLOWED if (e := last_event(broker, t, tenant, model)) is not None]
+        if found:
+            return max(found, key=lambda one: (one.next_offset, one.trained_digest is not None))
+    for topic in FOLLOWED:
+        for _, event in newest_first(broker, topic, tenant, model):
+            if getattr(event.data, "version", None) == version:
+                return _of(event.data)
+    raise NotFound(f"{version} of {tenant}/{model} was not published, or has left retention; see `currere model list`")
+
+
+def _of(data: object) -> _Published:
+    match data:
+        case Checkpoint():
+            return _Published(data.version, data.next_offset, data.digest, data.trained_digest, data.fingerprint)
+        case Delta():
+            return _Published(data.version, data.b, data.digest, None, None)
+    raise TypeError(f"{type(data).__name__} says nothing of a version")
+
+
+FOLLOWED = (topics.CHECKPOINT, topics.DELTA)
