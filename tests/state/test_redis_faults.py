@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ import redis
 from schemas.errors import ConfigurationError, Refused, StoreUnavailable
 from state.keys import shard_keys
 from state.redis import RedisStore
+from state.scripts import SCAN_COUNT
 from state.store import Commit, Put, Shard
 from streams.embedded import EmbeddedRedis, free_port
 
@@ -127,10 +129,17 @@ def test_a_store_goes_on_with_a_server_that_comes_back(program: Path | None, tmp
             store.commit(SHARD, "me again", AT_5, Commit({"in/7": 6}))
 
 
-def test_a_commit_whose_answer_was_lost_is_made_once_and_found_by_the_next_take(server: EmbeddedRedis) -> None:
+def test_a_commit_whose_answer_was_lost_was_sent_once_and_is_found_by_the_next_take(
+    server: EmbeddedRedis, admin: redis.Redis
+) -> None:
+    def scripts_run() -> int:
+        return int(admin.info("commandstats")["cmdstat_evalsha"]["calls"])
+
     with closing(RedisStore.connect(server.url, timeout_s=0.5)) as hasty:
         hasty.take(SHARD, "me")
-        hasty.commit(SHARD, "me", {}, Commit({}))  # the server knows the script now
+        for _ in range(2):  # after the first the server knows the script
+            hasty.commit(SHARD, "me", {}, Commit({}))
+        before = scripts_run()
         os.kill(server.pid, signal.SIGSTOP)
         with pytest.raises(StoreUnavailable, match="slow or cut off"):
             hasty.commit(SHARD, "me", {}, BEGIN)
@@ -138,6 +147,37 @@ def test_a_commit_whose_answer_was_lost_is_made_once_and_found_by_the_next_take(
     with closing(RedisStore.connect(server.url)) as patient:
         assert patient.take(SHARD, "successor").outbox == (b"record",)
         assert patient.offsets(SHARD) == AT_5
+    assert scripts_run() == before + 1
+
+
+def generations(reader: RedisStore, shard: Shard) -> int | type[Refused]:
+    try:
+        return len(set(reader.read_all(shard, "me", {}).values()))
+    except Refused:
+        return Refused
+
+
+def test_all_values_are_of_one_moment_or_refused_even_for_a_reader_beside_the_owner(url: str, shard: Shard) -> None:
+    keys, stopped = [f"key {i}" for i in range(5 * SCAN_COUNT)], threading.Event()
+    with closing(RedisStore.connect(url)) as owner, closing(RedisStore.connect(url)) as reader:
+
+        def write_generation(number: int) -> None:
+            owner.commit(shard, "me", {}, Commit({}, [Put(key, b"%d" % number) for key in keys]))
+
+        def write_on() -> None:
+            for number in itertools.takewhile(lambda _: not stopped.is_set(), itertools.count(1)):
+                write_generation(number)
+
+        owner.take(shard, "me")
+        write_generation(0)
+        writer = threading.Thread(target=write_on)
+        writer.start()
+        outcomes = [generations(reader, shard) for _ in range(30)]
+        stopped.set()
+        writer.join()
+        assert set(outcomes) <= {1, Refused}
+        assert Refused in outcomes
+        assert reader.read_all(shard, "me", {}).keys() == set(keys)
 
 
 def test_a_full_server_takes_all_of_a_commit_or_nothing(store: RedisStore, admin: redis.Redis) -> None:
