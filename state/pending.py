@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from schemas.event import Part
 from schemas.feedback import Feedback, LabelValue
 from schemas.interaction import Turn
-from schemas.prediction import ExampleInput, Output
+from schemas.prediction import DeadLetter, ExampleInput, Output
 
 
 def interaction_key(interaction: str) -> str:
@@ -27,6 +27,11 @@ def labels_key(interaction: str) -> str:
 def early_key(interaction: str) -> str:
     """Where feedback waits for an interaction that has not come."""
     return f"e:{interaction}"
+
+
+def taken_back_key(feedback: str) -> str:
+    """Where retractions wait for the feedback that they take back."""
+    return f"r:{feedback}"
 
 
 def feedback_key(feedback: str) -> str:
@@ -64,7 +69,10 @@ class GivenLabel(Part):
 
 
 class Early(Part):
-    """A feedback that waits for its interaction. ``time_s`` is event time, ``arrived_ms`` the log's."""
+    """A feedback that waits for its interaction. ``time_s`` is event time, ``arrived_ms`` the log's.
+
+    ``refusal`` is what becomes of a retraction if the feedback that it waits for turns out to be another rater's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)
 
@@ -75,6 +83,7 @@ class Early(Part):
     arrived_ms: int
     due: float
     data: Feedback
+    refusal: DeadLetter | None = None
 
 
 class SeenFeedback(Part):

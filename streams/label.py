@@ -23,10 +23,13 @@ from state.pending import (
     feedback_key,
     interaction_key,
     labels_key,
+    taken_back_key,
 )
 from state.store import Delete, Put, Write
 from streams.message import Message
-from streams.processor import Input, Output, conflict_or_repeat, dead_letter, fate_of, waiting_key
+from streams.processor import Input, Output, conflict_or_repeat, dead_letter, dead_letter_of, fate_of, waiting_key
+
+NOT_THEIRS = BadEvent("takes back a judgement of another rater, or on another interaction", "not-theirs")
 
 
 @dataclass(slots=True)
@@ -65,11 +68,9 @@ class Desk:
         else:
             self.outputs.append(output)
 
-
-def awaited(data: Feedback) -> str:
-    """The id that a feedback must wait for: its interaction's, or of a retraction that of the feedback taken back."""
-    judgement = data.judgement
-    return f"feedback/{judgement.feedback}" if isinstance(judgement, Retraction) else data.interaction
+    def led_elsewhere(self, origin: Origin) -> bool:
+        """Whether an earlier owner has published an outcome of this feedback, and it was no example."""
+        return origin in self.sent and all(m.topic != topics.EXAMPLE.name for m in self.sent[origin])
 
 
 def join(desk: Desk, early: Early, pending: Pending) -> None:
@@ -78,6 +79,9 @@ def join(desk: Desk, early: Early, pending: Pending) -> None:
     Predict-then-learn: the example carries the prediction made when the event arrived, never today's model's.
     """
     origin, data = Origin.parse(early.origin), early.data
+    if desk.led_elsewhere(origin):
+        desk.adopted.append(origin)
+        return
     if early.time_s - pending.time_s > desk.horizon_s:
         detail = f"came {(early.time_s - pending.time_s) / 86_400:.0f} days after its interaction"
         desk.publish(fate_of(_fate("expired", early, detail), origin, data.session, early.arrived_ms))
@@ -159,48 +163,78 @@ def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], mo
 
 
 def take_feedback(desk: Desk, early: Early, input_: Input) -> None:
-    """Decide one feedback: repeated, joined, refused, or waiting for what it judges."""
+    """Decide one feedback: repeated, refused, joined, or waiting for what it judges.
+
+    What comes of it does not depend on whether its interaction came before or comes after: a retraction waits for the
+    feedback that it takes back, and everything that could be joined waits, in order, for the interaction.
+    """
     data, judgement = early.data, early.data.judgement
     before = desk.get(feedback_key(early.id))
     if before is not None:
         desk.publish(conflict_or_repeat(input_, SeenFeedback.model_validate_json(before).digest))
         return
     seen = SeenFeedback(digest=early.digest, interaction=data.interaction, rater=data.rater)
+    going, key = [early], early_key(data.interaction)
+    if isinstance(judgement, Retraction):
+        target = desk.get(feedback_key(judgement.feedback))
+        refusal = dead_letter(input_.record, NOT_THEIRS)
+        if target is None:
+            going, key = [early.model_copy(update={"refusal": refusal.data})], taken_back_key(judgement.feedback)
+        elif not _may_take_back(early, SeenFeedback.model_validate_json(target)):
+            desk.publish(refusal)
+            going = []
+    if desk.led_elsewhere(input_.origin):
+        desk.adopted.append(input_.origin)
+        going = []
     desk.put(feedback_key(early.id), seen.model_dump_json().encode(), desk.now + desk.horizon_s)
-    if isinstance(judgement, Retraction) and not _may_take_back(desk, early, judgement):
-        not_theirs = BadEvent("takes back the judgement of another rater", "not-theirs")
-        desk.publish(dead_letter(input_.record, not_theirs))
-        return
-    found = desk.get(interaction_key(data.interaction))
-    ready = not isinstance(judgement, Retraction) or desk.get(feedback_key(judgement.feedback)) is not None
-    if found is None or not ready:
-        wait(desk, early)
+    going += _released(desk, early.id, seen)
+    found = desk.get(interaction_key(data.interaction)) if key == early_key(data.interaction) else None
+    if found is None:
+        wait(desk, key, going)
         return
     pending = Pending.model_validate_json(found)
-    join(desk, early, pending)
-    release_early(desk, f"feedback/{early.id}", pending)
+    for each in going:
+        join(desk, each, pending)
 
 
-def wait(desk: Desk, early: Early) -> None:
-    """Keep a feedback until what it judges arrives, at most until its horizon."""
-    key = early_key(awaited(early.data))
-    waiting = (*EARLY.validate_json(desk.get(key) or b"[]"), early)
-    desk.put(key, EARLY.dump_json(waiting), min(e.due for e in waiting))
-    desk.put(waiting_key(Origin.parse(early.origin)), key.encode(), None)
-
-
-def release_early(desk: Desk, awaited_id: str, pending: Pending) -> None:
-    """Join what has waited for ``awaited_id``."""
-    stored = desk.get(early_key(awaited_id))
-    if stored is None:
+def wait(desk: Desk, key: str, going: Sequence[Early]) -> None:
+    """Keep feedback under ``key`` until what it waits for arrives, at most until its horizon."""
+    if not going:
         return
-    desk.delete(early_key(awaited_id))
-    for early in EARLY.validate_json(stored):
-        desk.delete(waiting_key(Origin.parse(early.origin)))
-        if isinstance(early.data.judgement, Retraction) and desk.get(interaction_key(early.data.interaction)) is None:
-            wait(desk, early)
+    waiting = (*EARLY.validate_json(desk.get(key) or b"[]"), *going)
+    desk.put(key, EARLY.dump_json(waiting), min(e.due for e in waiting))
+    for early in going:
+        desk.put(waiting_key(Origin.parse(early.origin)), key.encode(), None)
+
+
+def release_early(desk: Desk, interaction: str, pending: Pending) -> None:
+    """Join what has waited for an interaction."""
+    for early in _taken_up(desk, early_key(interaction)):
+        join(desk, early, pending)
+
+
+def _released(desk: Desk, feedback: str, seen: SeenFeedback) -> list[Early]:
+    """The retractions that have waited for ``feedback``; those that may not take it back are refused."""
+    going = []
+    for early in _taken_up(desk, taken_back_key(feedback)):
+        judgement = early.data.judgement
+        aims_here = isinstance(judgement, Retraction) and judgement.feedback == feedback
+        if aims_here and early.refusal is not None and not _may_take_back(early, seen):
+            desk.publish(dead_letter_of(early.refusal))
         else:
-            join(desk, early, pending)
+            going.append(early)
+    return going
+
+
+def _taken_up(desk: Desk, key: str) -> tuple[Early, ...]:
+    stored = desk.get(key)
+    if stored is None:
+        return ()
+    desk.delete(key)
+    found = EARLY.validate_json(stored)
+    for early in found:
+        desk.delete(waiting_key(Origin.parse(early.origin)))
+    return found
 
 
 def expire_early(desk: Desk, key: str) -> None:
@@ -210,7 +244,7 @@ def expire_early(desk: Desk, key: str) -> None:
         if early.due <= desk.now:
             origin = Origin.parse(early.origin)
             desk.delete(waiting_key(origin))
-            detail = f"what it judges ({awaited(early.data)}) did not come within the join horizon"
+            detail = f"what it judges ({key.partition(':')[2]}) did not come within the join horizon"
             desk.publish(fate_of(_fate("expired", early, detail), origin, early.data.session, early.arrived_ms))
     left = tuple(early for early in waiting if early.due > desk.now)
     if left:
@@ -219,9 +253,8 @@ def expire_early(desk: Desk, key: str) -> None:
         desk.delete(key)
 
 
-def _may_take_back(desk: Desk, early: Early, judgement: Retraction) -> bool:
-    stored = desk.get(feedback_key(judgement.feedback))
-    return stored is None or SeenFeedback.model_validate_json(stored).rater == early.data.rater
+def _may_take_back(early: Early, target: SeenFeedback) -> bool:
+    return (target.rater, target.interaction) == (early.data.rater, early.data.interaction)
 
 
 def _fate(kind: FateKind, early: Early, detail: str) -> Fate:

@@ -115,11 +115,17 @@ def dead_letter(record: Record, error: BadEvent) -> Output:
         truncated=kept is not value,
         headers=tuple((name, _base64(content)) for name, content in record.headers),
     )
+    return dead_letter_of(data)
+
+
+def dead_letter_of(data: DeadLetter) -> Output:
+    """The event of a dead letter."""
+    origin = Origin(data.topic, data.partition, data.offset)
     return Output(
         topic=topics.dlq(topics.BY_NAME[origin.topic]),
         key=str(origin),
         id=derive_id("dead", str(origin)),
-        time=_time(record.timestamp_ms),
+        time=_time(data.timestamp_ms),
         data=data,
         causes=(origin,),
     )

@@ -19,7 +19,9 @@ from state.pending import (
     feedback_key,
     interaction_key,
     labels_key,
+    taken_back_key,
 )
+from state.store import Put
 from streams.label import Desk, expire_early, release_early, take_feedback
 from streams.message import Record
 from streams.processor import Batch, Input, Plan, conflict_or_repeat, event_digest
@@ -122,11 +124,11 @@ def _feedback_keys(id_: str, data: Feedback) -> tuple[str, ...]:
         interaction_key(data.interaction),
         labels_key(data.interaction),
         early_key(data.interaction),
-        early_key(f"feedback/{id_}"),
+        taken_back_key(id_),
     )
     if isinstance(data.judgement, Retraction):
         taken_back = data.judgement.feedback
-        return (*keys, feedback_key(taken_back), early_key(f"feedback/{taken_back}"))
+        return (*keys, feedback_key(taken_back), taken_back_key(taken_back))
     return keys
 
 
@@ -145,12 +147,12 @@ def _take(desk: Desk, input_: Input, data: Feedback) -> None:
 
 
 def _expire(desk: Desk, key: str) -> None:
-    if key.startswith("e:"):
+    if key.startswith(("e:", "r:")):
         expire_early(desk, key)
-        return
-    desk.delete(key)
-    if key.startswith("i:"):
-        desk.delete(labels_key(key.removeprefix("i:")))
+    elif not isinstance(desk.writes.get(key), Put):  # this batch has made it new
+        desk.delete(key)
+        if key.startswith("i:"):
+            desk.delete(labels_key(key.removeprefix("i:")))
 
 
 def _stored_digest(desk: Desk, id_: str) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from learners.entry import MemorySettings
 from learners.settings import LearningSettings
@@ -19,14 +19,15 @@ from schemas.event import Data, Event
 from schemas.feedback import Feedback, Judgement, LabelValue, Retraction
 from schemas.feedback import Label as LabelGiven
 from schemas.interaction import Interaction, Payload
-from schemas.prediction import ExampleInput, Output
+from schemas.prediction import ExampleInput
+from schemas.prediction import Output as Answer
 from schemas.topics import BY_NAME, Topic
-from state.store import Put, Store, Write
+from state.store import Put, Write
 from streams.curate import Curate, Curation
 from streams.engines.memory import ManualClock, MemoryLog
 from streams.engines.shard import RoleAt
 from streams.message import Message, Record, partition_of
-from streams.processor import Batch, Input, Plan
+from streams.processor import Batch, Input, Output, Plan
 from streams.roles import ROLES
 from streams.score import Scoring
 from streams.session import Session, screen
@@ -41,6 +42,9 @@ DAY_S = 86_400.0
 HORIZON_S = 45 * DAY_S
 
 
+D = TypeVar("D", bound=Data)
+
+
 @dataclass
 class Teller:
     """A predictor that is as sure of ``press`` as its version says, so that a prediction tells its maker."""
@@ -51,13 +55,13 @@ class Teller:
     def version(self) -> str:
         return f"lineage:{int(self.share * 1000)}"
 
-    def predict(self, inputs: Sequence[ExampleInput]) -> list[dict[str, Output]]:
+    def predict(self, inputs: Sequence[ExampleInput]) -> list[dict[str, Answer]]:
         return [self.outputs(seen.role) for seen in inputs]
 
-    def outputs(self, role: str) -> dict[str, Output]:
-        depth = {"depth": Output(value=self.share)}
+    def outputs(self, role: str) -> dict[str, Answer]:
+        depth = {"depth": Answer(value=self.share)}
         left = 1 - self.share
-        move = Output(probabilities={"none": left, "restating": 0.0, "press": self.share})
+        move = Answer(probabilities={"none": left, "restating": 0.0, "press": self.share})
         return {"move": move, **depth} if role == "teacher" else depth
 
 
@@ -68,12 +72,10 @@ def event(data: Data, id: str, at_s: float = START_S, tenant: str = TENANT) -> E
     return Event(Envelope(id, "/apps/test", data.TYPE, time, subject, data.VERSION, tenant), data)
 
 
-def said(
-    id: str, text: str = "why is that?", at_s: float = START_S, session: str = SESSION, **more: Any
-) -> Event[Data]:
+def said(id: str, text: str = "why is that?", at_s: float = START_S, **more: Any) -> Event[Data]:
     """An interaction."""
-    role = more.pop("role", "teacher")
-    return event(Interaction(session=session, role=role, payload=Payload(text=text), **more), id, at_s)
+    given = {"session": SESSION, "role": "teacher", "payload": Payload(text=text), **more}
+    return event(Interaction(**given), id, at_s)
 
 
 def judged(id: str, interaction: str, judgement: Judgement, **more: Any) -> Event[Data]:
@@ -212,9 +214,35 @@ def run(processor: Session | Curate, shelf: Shelf, inputs: Sequence[Input], now:
     return plan
 
 
-def new_token() -> str:
-    """A token that no other test uses."""
-    return uuid.uuid4().hex
+@dataclass
+class Room:
+    """A pure processor at work over a shelf: each ``take`` is one batch, offsets rise by themselves."""
+
+    processor: Session | Curate
+    shelf: Shelf = field(default_factory=Shelf)
+    now: float = START_S
+    offsets: Counter[str] = field(default_factory=Counter)
+
+    def take(self, *events: Event[Data]) -> list[Output]:
+        """What comes of ``events`` as one batch that arrives now."""
+        return list(self.plan(*events).outputs)
+
+    def plan(self, *events: Event[Data]) -> Plan:
+        """The plan for ``events`` as one batch that arrives now."""
+        inputs = []
+        for found in events:
+            inputs.append(input_of(found, self.offsets[found.data.TYPE], int(self.now * 1000)))
+            self.offsets[found.data.TYPE] += 1
+        return run(self.processor, self.shelf, inputs, self.now)
 
 
-Stores = Callable[[], Store]
+def of(outputs: Sequence[Output], kind: type[D]) -> list[D]:
+    """The data of those outputs that are of ``kind``."""
+    return [output.data for output in outputs if isinstance(output.data, kind)]
+
+
+def only(outputs: Sequence[Output], kind: type[D]) -> D:
+    """The data of the one output there is, which is of ``kind``."""
+    (found,) = outputs
+    assert isinstance(found.data, kind)
+    return found.data
