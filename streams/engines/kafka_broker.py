@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,12 @@ from streams.engines.broker import Acknowledged
 from streams.message import Message, Record
 
 TIMEOUT_S = 10.0
+NO_LEADER_YET = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+)
 LOG = logging.getLogger("streams.kafka")  # librdkafka's lines go here instead of to standard error
 
 
@@ -64,6 +71,7 @@ class KafkaBroker:
             **self.security,
         }
         self.admin = AdminClient(dict(self.settings), logger=LOG)
+        self._asker = self._consumer()
 
     def create(self, wanted: Sequence[Topic], partitions: Callable[[Topic], int]) -> list[str]:
         """Create the topics that are absent, with ``topic_settings``."""
@@ -80,6 +88,11 @@ class KafkaBroker:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BrokerError(f"{self.address}: topic {name} was not created: {error.args[0].str()}") from error
+        deadline = time.monotonic() + TIMEOUT_S
+        while missing := {t.name for t in wanted} - set(self.partitions()):  # the brokers hear of it one by one
+            if time.monotonic() > deadline:
+                raise BrokerError(f"{self.address}: {', '.join(sorted(missing))} were created and are not to be seen")
+            self.admin.poll(0.05)
         return sorted(made)
 
     def partitions(self) -> dict[str, int]:
@@ -101,27 +114,27 @@ class KafkaBroker:
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset held and the next to be written, asked of the partition's leader."""
-        consumer = self._consumer()
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise BrokerError(f"{topic}/{partition} at {self.address}: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
+        place = TopicPartition(topic, partition)
+        low, high = self._ask(place, lambda: self._asker.get_watermark_offsets(place, timeout=TIMEOUT_S))
         return low, high
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """The first offset received at or after ``timestamp_ms``; the end if there is none."""
-        consumer = self._consumer()
-        try:
-            (found,) = consumer.offsets_for_times([TopicPartition(topic, partition, timestamp_ms)], timeout=TIMEOUT_S)
-            if found.offset in (OFFSET_END, -1):
-                return int(consumer.get_watermark_offsets(found, timeout=TIMEOUT_S)[1])
-            return int(found.offset)
-        except KafkaException as error:
-            raise BrokerError(f"{topic}/{partition} at {self.address}: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
+        place = TopicPartition(topic, partition, timestamp_ms)
+        (found,) = self._ask(place, lambda: self._asker.offsets_for_times([place], timeout=TIMEOUT_S))
+        return self.ends(topic, partition)[1] if found.offset in (OFFSET_END, -1) else int(found.offset)
+
+    def _ask(self, place: TopicPartition, question: Callable[[], Any]) -> Any:
+        """The answer of a partition's leader; a partition that was just made may need a moment to have one."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return question()
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LEADER_YET or time.monotonic() > deadline:
+                    what = f"{place.topic}/{place.partition} at {self.address}"
+                    raise BrokerError(f"{what}: {error.args[0].str()}") from error
+                self._asker.poll(0.05)
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """The records in [start, end)."""

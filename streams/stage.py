@@ -1,0 +1,237 @@
+"""Where a run's roles are: processes over real servers, or threads over an in-process log. Both look alike."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from schemas import topics
+from schemas.errors import CurrereError
+from state.store import Commit, Shard, Store
+from streams.assembly import Workshop, connect_store, curate_role, partitions_of
+from streams.blobs import Blobs
+from streams.embedded import EmbeddedRedis
+from streams.engines.broker import Broker
+from streams.engines.memory import MemoryEngine, MemoryLog
+from streams.metrics import Metrics
+from streams.roles import ROLES
+from streams.settings import Settings
+from streams.supervisor import Supervisor
+from streams.up import kafka_of
+
+LOG = logging.getLogger("streams.stage")
+IDLE_S = 0.02
+
+
+class Stage(Protocol):
+    """The servers and roles of one run."""
+
+    settings: Settings
+    broker: Broker
+    store: Store
+    what_broker: str
+    what_store: str
+
+    def start(self) -> None:
+        """Start every role."""
+
+    def tend(self) -> None:
+        """See that the roles run. Raises CurrereError when one cannot."""
+
+    def stop(self) -> None:
+        """Drain and stop the roles; servers go on until ``close``."""
+
+    def close(self) -> None:
+        """End what was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the roles are: records not yet taken, by role. ``None``: not known."""
+
+    behind: Mapping[str, int]
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is left to take."""
+        return not any(self.behind.values())
+
+
+def standing(stage: Stage, folded_to: int | None) -> Standing:
+    """How far the roles are, by the offsets in the store and, for the worker, by the model that was published."""
+    settings, counts = stage.settings, stage.broker.partitions()
+    behind: dict[str, int] = {}
+    for role in ("session", "curate"):
+        left = 0
+        for partition in range(counts[ROLES[role].inputs[0]]):
+            stored = stage.store.offsets(Shard(settings.tenant, role, partition))
+            for topic in ROLES[role].inputs:
+                start, end = stage.broker.ends(topic, partition)
+                left += max(end - stored.get(f"{topic}/{partition}", start), 0)
+        behind[role] = left
+    _, requests = stage.broker.ends(topics.TRAIN_REQUEST.name, 0)
+    behind["worker"] = max(requests - (folded_to or 0), 0)
+    return Standing(behind)
+
+
+class KafkaStage:
+    """Roles as processes over real Kafka and Redis, under a tenant of its own that begins at the topics' present ends.
+
+    Whatever is left out of ``kafka`` and ``redis`` must be configured; see ``EmbeddedStage`` for no servers at all.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, on_death: Callable[[str, int], None]) -> None:
+        self.settings = settings
+        self.broker = kafka_of(settings)
+        self.store = connect_store(settings)
+        self.what_broker, self.what_store = f"kafka {settings.kafka}", f"redis {_without_password(settings.redis)}"
+        self.broker.create(topics.ALL, partitions_of(settings))
+        self.store.ping()
+        begin_at_end(self.broker, self.store, settings.tenant)
+        given = settings.model_dump(mode="json", exclude_none=True)
+        self._supervisor = Supervisor(tuple(ROLES), environment_of(given), folder / "logs", on_death)
+
+    def start(self) -> None:
+        """Start the processes; call it from a thread that outlives them."""
+        self._supervisor.start()
+
+    def tend(self) -> None:
+        """Start again what died. Raises RoleDied."""
+        self._supervisor.tend()
+
+    def stop(self) -> None:
+        """Drain and stop the processes."""
+        self._supervisor.stop()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        self._supervisor.stop()
+        self.store.close()
+
+
+class EmbeddedStage:
+    """Roles as threads over an in-process log, state in an embedded Redis-compatible server."""
+
+    def __init__(self, settings: Settings, folder: Path, redis: str | None) -> None:
+        self._stack = ExitStack()
+        self.what_store = f"redis {_without_password(redis)}" if redis else "valkey (embedded)"
+        self.what_broker = "in-process log"
+        url = redis or self._stack.enter_context(EmbeddedRedis(folder / "redis")).url
+        self.settings = settings.model_copy(update={"redis": url})
+        self.broker: Broker = MemoryLog()
+        self.broker.create(topics.ALL, partitions_of(self.settings))
+        self.store = connect_store(self.settings)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failure: list[BaseException] = []
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._threads = [threading.Thread(target=self._run, args=(role,), name=role, daemon=True) for role in ROLES]
+        for thread in self._threads:
+            thread.start()
+
+    def tend(self) -> None:
+        """Raise what a role has raised."""
+        if self._failure:
+            raise self._failure[0]
+
+    def stop(self) -> None:
+        """Let every role finish its batch."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(15.0)
+
+    def close(self) -> None:
+        """Stop the roles and the store's server."""
+        self.stop()
+        self.store.close()
+        self._stack.close()
+
+    def _run(self, role: str) -> None:
+        log = self.broker
+        assert isinstance(log, MemoryLog)
+        metrics = Metrics()
+        try:
+            shop = Workshop(self.settings, log, connect_store(self.settings), Blobs(self.settings.blobs), metrics)
+            if role == "worker":
+                self._fold(shop, log)
+            elif role == "curate":
+                self._step(MemoryEngine(log, shop.store, curate_role(self.settings), metrics, self.settings.batch), log)
+            else:
+                from streams.serving import session_role, session_watcher
+
+                watcher = session_watcher(self.settings, log, shop.blobs, metrics)
+                watcher.start()
+                at = session_role(self.settings, watcher)
+                self._step(MemoryEngine(log, shop.store, at, metrics, self.settings.batch), log)
+                watcher.close()
+            shop.store.close()
+        except CurrereError as error:
+            LOG.exception("%s", role)
+            self._failure.append(error)
+
+    def _step(self, engine: MemoryEngine, log: MemoryLog) -> None:
+        while not self._stop.is_set():
+            if not engine.step():
+                log.wait(IDLE_S)
+        engine.close()
+
+    def _fold(self, shop: Workshop, log: MemoryLog) -> None:
+        from learners.fingerprint import fix_threads
+        from streams.serving import worker_of
+
+        fix_threads()
+        worker, name = worker_of(shop, 0), topics.TRAIN_REQUEST.name
+        while not self._stop.is_set():
+            at = worker.offsets.get(f"{name}/0", 0)
+            _, end = log.ends(name, 0)
+            worker.process(list(log.read(name, 0, at, min(end, at + 20))), time.time())
+            if at == end:
+                log.wait(IDLE_S)
+        worker.close(5.0)
+
+
+def run_settings(settings: Settings, folder: Path) -> Settings:
+    """The settings of one run: a tenant of its own, snapshots in ``folder``."""
+    return settings.model_copy(
+        update={"tenant": f"demo-{secrets.token_hex(4)}", "blobs": f"file://{folder.absolute() / 'blobs'}"}
+    )
+
+
+def begin_at_end(broker: Broker, store: Store, tenant: str) -> None:
+    """Let a new tenant's shards begin where the topics end now: what earlier runs left there is not theirs."""
+    counts = broker.partitions()
+    for role in ("session", "curate"):
+        at = ROLES[role]
+        known = {
+            f"{t}/{p}": broker.ends(t, p)[1] for t in at.outputs for p in range(counts[t])
+        }  # fmt: skip
+        for partition in range(counts[at.inputs[0]]):
+            shard, token = Shard(tenant, role, partition), secrets.token_hex(16)
+            offsets = {f"{t}/{partition}": broker.ends(t, partition)[1] for t in at.inputs}
+            taken = store.take(shard, token)
+            if not taken.offsets:
+                store.commit(shard, token, {}, Commit(offsets, known=known))
+
+
+def environment_of(given: Mapping[str, object]) -> dict[str, str]:
+    """Settings as the environment of a child."""
+    return {
+        f"CURRERE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in given.items()
+        if value not in ({}, [])
+    }
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://{tail}" if at else url
