@@ -15,7 +15,7 @@ from schemas.envelope import Origin
 from schemas.topics import Topic
 from streams.books import Books, readable
 from streams.engines.broker import Broker
-from streams.ledger import NONE, Finding, attributes, hashed, read_all
+from streams.ledger import NONE, Finding, attributes, hashed
 
 LOST = ("lost", "not-applied")
 DUPLICATED = ("two-outcomes", "two-contents", "applied-twice")
@@ -97,23 +97,29 @@ class Audit:
         }
 
 
-def audit(broker: Broker, tenant: str, model: str, *, at_rest: bool = True) -> Audit:
-    """Read every topic of ``model`` and account for each record.
+def audit(
+    broker: Broker, tenant: str, model: str, *, since: Mapping[str, int] | None = None, at_rest: bool = True
+) -> Audit:
+    """Read every topic of a tenant's ``model`` and account for each record.
 
+    ``since``: the offsets, by topic/partition, at which the tenant's roles began; by default the beginning.
     ``at_rest``: all roles have done their work, so that whatever has no outcome is lost; otherwise the tails may still
     be ``pending``. Memory: a few hundred bytes an event.
 
     Raises:
         BrokerError: the log does not answer.
     """
-    books = Books(broker, tenant, model)
-    books.read()
+    return audit_of(Books(broker, tenant, model, since), at_rest=at_rest)
+
+
+def audit_of(books: Books, *, at_rest: bool = True) -> Audit:
+    """The same from books already read."""
     open_ = _Open(books, at_rest)
     for topic in (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE, topics.TRAIN_REQUEST):
         open_.close(topic)
     if at_rest and books.unpublished():
         books.findings.add("unpublished", topics.TRAIN_STEP.name, "the last steps are in no delta and no checkpoint")
-    return _balance(books, tenant, open_)
+    return _balance(books, open_)
 
 
 class _Open:
@@ -131,7 +137,7 @@ class _Open:
             return
         cutoff = self._remembered_since()
         waits = awaiting(self.books, left) if topic is topics.FEEDBACK else {}
-        among = self.books.requests if topic is topics.EXAMPLE else None
+        among = self.books.requests.keys() if topic is topics.EXAMPLE else None
         tails = {} if self.at_rest else {p: ledger.last_decided(p, among) for p in ledger.columns}
         for origin in left:
             if not self.at_rest and (origin.offset > tails[origin.partition] or waits.get(origin) is False):
@@ -147,10 +153,9 @@ class _Open:
         """Since when the log holds all outcomes, epoch milliseconds: before it, retention has taken some."""
         first = [0.0]
         for topic in (topics.FATE, *topics.DEAD_LETTERS, topics.PREDICTION, topics.EXAMPLE, topics.TRAIN_STEP):
-            for partition, (start, end) in self.books.ends[topic.name].items():
-                if start > 0:
-                    held = self.books.broker.read(topic.name, partition, start, end)
-                    first.append(next((float(record.timestamp_ms) for record in held), float("inf")))
+            for place in self.books.cut(topic):
+                held = self.books.broker.read(topic.name, place, *self.books.ends[topic.name][place])
+                first.append(next((float(record.timestamp_ms) for record in held), float("inf")))
         return max(first)
 
 
@@ -164,20 +169,21 @@ def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:
             wanted[origin] = {hashed(topics.INTERACTION.name, str(data.get("interaction")))}
             if judgement.get("kind") == "retraction":
                 wanted[origin].add(hashed(topics.FEEDBACK.name, str(judgement.get("feedback"))))
-    sought, decided = set().union(*wanted.values()), set()
-    for topic in (topics.INTERACTION, topics.FEEDBACK):
-        ledger = books.ledgers[topic.name]
-        for record in read_all(books.broker, topic.name, books.ends[topic.name]):
-            id_ = hashed(topic.name, attributes(record).id)
-            if id_ in sought and ledger.outcome(record.origin) != NONE:
-                decided.add(id_)
+    sought: set[int] = set().union(*wanted.values())
+    decided = {
+        hashed(topics.INTERACTION.name, str(readable(r.value).get("interaction"))) for r in books.all(topics.PREDICTION)
+    }
+    for record in books.all(topics.FEEDBACK):
+        id_ = hashed(topics.FEEDBACK.name, attributes(record).id)
+        if id_ in sought and books.ledgers[topics.FEEDBACK.name].outcome(record.origin) != NONE:
+            decided.add(id_)
     return {origin: not ids <= decided for origin, ids in wanted.items()}
 
 
-def _balance(books: Books, tenant: str, open_: _Open) -> Audit:
+def _balance(books: Books, open_: _Open) -> Audit:
     counts, found, newest = books.counts, books.findings.counts, books.chain.newest
     return Audit(
-        tenant=tenant,
+        tenant=books.tenant,
         model=books.model,
         events=books.ledgers[topics.INTERACTION.name].records,
         feedback=books.ledgers[topics.FEEDBACK.name].records,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pydantic_core import from_json
 
 from schemas import codec, topics
@@ -18,6 +19,7 @@ from streams.engines.broker import Broker
 from streams.ledger import NONE, Attributes, Ends, Findings, Ledger, Once, attributes, ends_of, hashed, read_all
 from streams.message import Record
 
+EXAMPLE = topics.EXAMPLE.name
 DECIDED = (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE, topics.TRAIN_REQUEST)  # each record has an outcome
 
 
@@ -39,50 +41,60 @@ class FoldedIds:
 
 
 class Books:
-    """The accounts of one model. Ends of inputs are taken before those of outcomes, so that no outcome is missed."""
+    """The accounts of one model: read whole when built.
 
-    def __init__(self, broker: Broker, tenant: str, model: str) -> None:
-        self.broker, self.model, self.source = broker, model, f"/currere/{tenant}/"
+    ``since`` says, by topic/partition, at which offsets this tenant's roles began; by default at the beginning. Ends of
+    inputs are taken before those of outcomes, so that no outcome of an input in view is missed.
+    """
+
+    def __init__(self, broker: Broker, tenant: str, model: str, since: Mapping[str, int] | None = None) -> None:
+        self.broker, self.tenant, self.model, self.source = broker, tenant, model, f"/currere/{tenant}/"
+        self.since = since or {}
         others = tuple(topic for topic in topics.ALL if topic not in DECIDED)
-        self.ends: dict[str, Ends] = {t.name: ends_of(broker, t.name) for t in (*DECIDED, *others)}
+        self.ends: dict[str, Ends] = {t.name: ends_of(broker, t.name, self.since) for t in (*DECIDED, *others)}
         self.ledgers = {topic.name: Ledger(topic.name, self.ends[topic.name]) for topic in DECIDED}
         self.once: dict[str, Once] = defaultdict(Once)
         self.findings = Findings()
         self.dead_letters: Counter[str] = Counter()
         self.fates: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.requests: set[int] = set()
+        self.requests: dict[int, int] = {}  # by id, the offset of its first record
+        self.dead_requests: set[int] = set()
+        self.replayed: Counter[str] = Counter()  # by task/class, what requests repeated
+        self.fed_ms = {p: np.zeros(max(end - start, 0), np.int64) for p, (start, end) in self.ends[EXAMPLE].items()}
         self._examples: dict[int, Origin] = {}  # by id, where its first record stands
         self._knew: dict[int, int] = {}  # by id, the next offset of the model that predicted
         self._fresh: dict[int, list[int]] = {}  # by a request's offset, what the fold takes of it
         self._folded = FoldedIds()
         self._last_applied = -1
 
-    def read(self) -> None:
-        """Enter every topic."""
+        self._read()
+        self.chain = self._chain()
+
+    def _read(self) -> None:
         for topic in (topics.INTERACTION, topics.FEEDBACK):
-            for record in self._all(topic):
+            for record in self.all(topic):
                 self.ledgers[topic.name].came(record)
-        for record in self._all(topics.PREDICTION):
+        for record in self.all(topics.PREDICTION):
             self._outcome(record, attributes(record))
-        for record in self._all(topics.EXAMPLE):
+        for record in self.all(topics.EXAMPLE):
             self._example(record)
         for topic in (topics.FATE, *topics.DEAD_LETTERS):
-            for record in self._all(topic):
+            for record in self.all(topic):
                 self._bad_end(topic, record)
-        for record in self._all(topics.TRAIN_REQUEST):
+        for record in self.all(topics.TRAIN_REQUEST):
             self._request(record)
-        for record in self._all(topics.TRAIN_STEP):
+        for record in self.all(topics.TRAIN_STEP):
             self._step(record)
-        self.counts[topics.DRIFT.name] = sum(1 for record in self._all(topics.DRIFT) if self._first(record))
-        self.chain = self._chain()
+        self.counts[topics.DRIFT.name] = sum(1 for record in self.all(topics.DRIFT) if self._first(record))
 
     def resent(self) -> int:
         """Records that repeat one under the same id."""
         return sum(once.resent for once in self.once.values()) + self.chain.resent
 
-    def _all(self, topic: Topic) -> Iterator[Record]:
-        return read_all(self.broker, topic.name, self.ends[topic.name])
+    def all(self, topic: Topic) -> Iterator[Record]:
+        """The tenant's records of ``topic`` that are in view."""
+        return read_all(self.broker, topic.name, self.ends[topic.name], self.tenant)
 
     def _first(self, record: Record) -> bool:
         """Whether this is the first record of its id from one of our roles; one with other content is a finding."""
@@ -106,11 +118,12 @@ class Books:
         for origin in said.origins:
             ledger = self.ledgers.get(origin.topic)
             if ledger is not None:
-                self._decide(ledger, origin, hashed(said.id), f"{record.origin.topic} {said.id}")
+                self._decide(ledger, origin, record, said)
         return True
 
-    def _decide(self, ledger: Ledger, origin: Origin, outcome: int, what: str) -> None:
-        before = ledger.decide(origin, outcome)
+    def _decide(self, ledger: Ledger, origin: Origin, record: Record, said: Attributes) -> None:
+        outcome, what = hashed(said.id), f"{record.origin.topic} {said.id}"
+        before = ledger.decide(origin, outcome, record.timestamp_ms)
         if before in (NONE, outcome):
             return
         if before in self.requests and outcome in self.requests:
@@ -132,6 +145,10 @@ class Books:
         if data.get("kind") in ("judgement", "retraction"):
             ledger.excuse(record.origin)
         self._knew[hashed(said.id)] = next_offset(data.get("predicted_by"))
+        fed = (self.ledgers[topics.FEEDBACK.name].arrived_ms(origin) for origin in said.origins)
+        if data.get("kind") == "label":
+            start, _ = self.ends[EXAMPLE][record.origin.partition]
+            self.fed_ms[record.origin.partition][record.origin.offset - start] = next(fed, None) or 0
 
     def _bad_end(self, topic: Topic, record: Record) -> None:
         if self._outcome(record, attributes(record)):
@@ -148,12 +165,14 @@ class Books:
             return
         ledger.came(record)
         request, first = hashed(said.id), self._first(record)
-        if ledger.outcome(record.origin) != NONE:
-            return  # a dead letter: it changes nothing
         ids = {hashed(one["id"]): one["id"] for one in manifest.get("new", ())}
         if first:
-            self.requests.add(request)
+            self.requests[request] = record.origin.offset
             self._place(record, said, ids)
+            self.replayed.update(class_ for one in manifest.get("replayed", ()) for class_ in classes_of(one["labels"]))
+        if ledger.outcome(record.origin) != NONE:
+            self.dead_requests.add(request)
+            return  # a dead letter changes nothing
         self._fresh[record.origin.offset] = self._folded.fresh(str(manifest.get("kind")), request, list(ids))
 
     def _place(self, record: Record, said: Attributes, ids: dict[int, str]) -> None:
@@ -162,11 +181,11 @@ class Books:
         for id_, name in ids.items():
             origin = self._examples.get(id_)
             if origin is None:
-                if not any(start for start, _ in self.ends[topics.EXAMPLE.name].values()):
+                if not self.cut(topics.EXAMPLE):
                     self.findings.add("unfounded", record.origin, f"{name} is no record of {topics.EXAMPLE.name}")
                 continue
             placed.add(origin)
-            self._decide(ledger, origin, hashed(said.id), f"{record.origin.topic} {said.id}")
+            self._decide(ledger, origin, record, said)
             if self._knew[id_] > record.origin.offset:
                 self.findings.add("peeked", origin, f"was predicted by a model that had learned {name}")
         if len(placed) == len(ids) and placed != set(said.origins):
@@ -189,8 +208,12 @@ class Books:
                 self._last_applied = max(self._last_applied, origin.offset)
 
     def _chain(self) -> Chain:
-        ends = self.ends[topics.CHECKPOINT.name], self.ends[topics.DELTA.name]
-        return follow(self.broker, self.model, *ends, self.findings)
+        return follow(self.all(topics.CHECKPOINT), self.all(topics.DELTA), self.model, self.findings)
+
+    def cut(self, topic: Topic) -> list[int]:
+        """The partitions of ``topic`` whose beginning retention has taken."""
+        ends = self.ends[topic.name].items()
+        return [place for place, (start, _) in ends if start > self.since.get(f"{topic.name}/{place}", 0)]
 
     def unpublished(self) -> bool:
         """Whether the last step taken is in no delta and no checkpoint."""
@@ -213,6 +236,11 @@ def manifest_of(record: Record) -> dict[str, Any]:
         return readable(codec.manifest(record.value))
     except BadEvent:
         return {}
+
+
+def classes_of(labels: Mapping[str, object]) -> list[str]:
+    """``task/class`` of each label that is one class."""
+    return [f"{task}/{value}" for task, value in labels.items() if isinstance(value, str)]
 
 
 def next_offset(version: object) -> int:

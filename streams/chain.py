@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas import codec, topics
@@ -10,8 +10,7 @@ from schemas.errors import BadEvent
 from schemas.event import Data
 from schemas.model import Checkpoint, Delta
 from schemas.topics import Topic
-from streams.engines.broker import Broker
-from streams.ledger import Ends, Findings, Once, attributes, hashed, read_all
+from streams.ledger import Findings, Once, attributes, hashed
 from streams.message import Record
 
 
@@ -100,22 +99,22 @@ class Chain:
             self.findings.add("digest", where, f"{lineage.name}:{offset} was published with two digests")
 
 
-def follow(broker: Broker, model: str, checkpoints: Ends, deltas: Ends, findings: Findings) -> Chain:
-    """Read both topics of ``model`` between these ends."""
+def follow(checkpoints: Iterable[Record], deltas: Iterable[Record], model: str, findings: Findings) -> Chain:
+    """The chain of ``model`` that these records make; what is wrong with it is added to ``findings``."""
     chain = Chain(model, findings)
-    for record, data in _published(broker, topics.CHECKPOINT, checkpoints, chain):
+    for record, data in _published(topics.CHECKPOINT, checkpoints, chain):
         if isinstance(data, Checkpoint):
             chain.checkpoint(record.origin, data)
-    for record, data in _published(broker, topics.DELTA, deltas, chain):
+    for record, data in _published(topics.DELTA, deltas, chain):
         if isinstance(data, Delta):
             chain.delta(record.origin, data)
     chain.close()
     return chain
 
 
-def _published(broker: Broker, topic: Topic, ends: Ends, chain: Chain) -> Iterator[tuple[Record, Data]]:
+def _published(topic: Topic, records: Iterable[Record], chain: Chain) -> Iterator[tuple[Record, Data]]:
     once = Once()
-    for record in read_all(broker, topic.name, ends):
+    for record in records:
         try:
             data = codec.decode(topic, record.headers, record.value).data
         except BadEvent as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -72,16 +72,21 @@ def attributes(record: Record) -> Attributes:
     return Attributes(*texts)
 
 
-def ends_of(broker: Broker, topic: str) -> Ends:
-    """By partition, the first offset held and the next to be written. Empty for a topic that does not exist."""
-    return {partition: broker.ends(topic, partition) for partition in range(broker.partitions().get(topic, 0))}
+def ends_of(broker: Broker, topic: str, since: Mapping[str, int]) -> Ends:
+    """By partition, where to read from and to: all that the log holds from ``since`` (by topic/partition) on."""
+    ends = {place: broker.ends(topic, place) for place in range(broker.partitions().get(topic, 0))}
+    return {place: (max(start, since.get(f"{topic}/{place}", 0)), end) for place, (start, end) in ends.items()}
 
 
-def read_all(broker: Broker, topic: str, ends: Ends) -> Iterator[Record]:
-    """The records of ``topic`` between ``ends``, one partition after the other."""
-    for partition, (start, end) in ends.items():
+def read_all(broker: Broker, topic: str, ends: Ends, tenant: str) -> Iterator[Record]:
+    """The records of ``topic`` between ``ends`` that ``tenant`` must take, one partition after the other.
+
+    Topics are shared: a record that names another tenant is that one's; one that names none is everybody's.
+    """
+    for place, (start, end) in ends.items():
         if start < end:
-            yield from broker.read(topic, partition, start, end)
+            records = broker.read(topic, place, start, end)
+            yield from (record for record in records if (record.header("ce_tenant") or tenant) == tenant)
 
 
 @dataclass(slots=True)
@@ -111,15 +116,15 @@ class Column:
     came: npt.NDArray[np.bool_]
     arrived_ms: npt.NDArray[np.int64]
     outcome: npt.NDArray[np.uint64]
+    decided_ms: npt.NDArray[np.int64]
     excused: npt.NDArray[np.bool_]
 
     @classmethod
     def between(cls, start: int, end: int) -> Column:
         """A column in which nothing came yet."""
         rows = max(end - start, 0)
-        return cls(
-            start, np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, np.uint64), np.zeros(rows, bool)
-        )
+        stamps, none = np.zeros((2, rows), np.int64), np.zeros(rows, np.uint64)
+        return cls(start, np.zeros(rows, bool), stamps[0], none, stamps[1], np.zeros(rows, bool))
 
 
 class Ledger:
@@ -142,15 +147,15 @@ class Ledger:
         column = self.columns[origin.partition]
         column.excused[origin.offset - column.start] = True
 
-    def decide(self, origin: Origin, outcome: int) -> int:
-        """Note the outcome of an input; returns the one it had before, or ``NONE``. Inputs out of view are passed."""
+    def decide(self, origin: Origin, outcome: int, at_ms: int = 0) -> int:
+        """Note an input's outcome, received at ``at_ms``; returns the one it had before, or ``NONE``. Passes others."""
         column = self.columns.get(origin.partition)
         if column is None or not 0 <= origin.offset - column.start < len(column.outcome):
             return NONE
         row = origin.offset - column.start
         before = int(column.outcome[row])
         if before == NONE:
-            column.outcome[row] = outcome
+            column.outcome[row], column.decided_ms[row] = outcome, at_ms
         return before
 
     def outcome(self, origin: Origin) -> int:
@@ -170,7 +175,7 @@ class Ledger:
             for row in np.flatnonzero(column.came & ~column.excused & (column.outcome == NONE)):
                 yield Origin(self.topic, partition, column.start + int(row))
 
-    def last_decided(self, partition: int, among: set[int] | None = None) -> int:
+    def last_decided(self, partition: int, among: Container[int] | None = None) -> int:
         """The offset of the last input of ``partition`` with an outcome (one of ``among``); -1 if there is none."""
         column = self.columns[partition]
         for row in np.flatnonzero(column.outcome)[::-1]:
