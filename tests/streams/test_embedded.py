@@ -22,8 +22,9 @@ SHARD = Shard("acme", "session", 0)
 PATIENCE_S = 20.0
 PARENT = """
 import sys
+from pathlib import Path
 from streams.embedded import EmbeddedRedis
-server = EmbeddedRedis()
+server = EmbeddedRedis(Path(sys.argv[1]))
 print(server.port, flush=True)
 sys.stdin.read()
 """
@@ -72,20 +73,22 @@ def test_a_stranger_without_the_password_is_turned_away() -> None:
         RedisStore.connect(f"redis://127.0.0.1:{server.port}").ping()
 
 
-def test_a_server_whose_parent_is_killed_dies() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+def test_a_server_whose_parent_is_killed_dies(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         with connected(int(parent.stdout.readline())) as connection:
             parent.kill()
             assert ended(connection)
 
 
-def test_the_watching_leash_kills_its_program_when_the_parent_is_killed() -> None:
+def test_the_watching_leash_kills_its_program_when_the_parent_is_killed(tmp_path: Path) -> None:
     watching = PARENT.replace("EmbeddedRedis()", "EmbeddedRedis(); ", 1)
     script = (
         f"import functools, streams.embedded as e; e.leashed = functools.partial(e.leashed, watch=True)\n{watching}"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         with connected(int(parent.stdout.readline())) as connection:
             parent.kill()
