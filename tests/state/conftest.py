@@ -29,7 +29,7 @@ def redis_program() -> Path:
     if found := shutil.which("redis-server"):
         return Path(found)
     if os.environ.get("CI") == "true":
-        pytest.fail("no redis-server on PATH; run `make redis` or apt-get install redis-server")
+        pytest.fail("no redis-server on PATH; run `make servers` or apt-get install redis-server")
     pytest.skip("no redis-server on PATH; Valkey stands in for it")
 
 
