@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pydantic_core import from_json
+
+from learners.entry import Entry
 from schemas import topics
 from schemas.errors import CurrereError
 from state.store import Commit, Shard, Store
@@ -37,8 +42,12 @@ class Stage(Protocol):
     settings: Settings
     broker: Broker
     store: Store
+    since: Mapping[str, int]
     what_broker: str
     what_store: str
+
+    def pids(self) -> Sequence[int]:
+        """The processes that the run is made of, this one first."""
 
     def start(self) -> None:
         """Start every role."""
@@ -90,14 +99,18 @@ class KafkaStage:
 
     def __init__(self, settings: Settings, folder: Path, on_death: Callable[[str, int], None]) -> None:
         self.settings = settings
-        self.broker = kafka_of(settings)
+        self.broker: Broker = kafka_of(settings)
         self.store = connect_store(settings)
         self.what_broker, self.what_store = f"kafka {settings.kafka}", f"redis {_without_password(settings.redis)}"
         self.broker.create(topics.ALL, partitions_of(settings))
         self.store.ping()
-        begin_at_end(self.broker, self.store, settings.tenant)
+        self.since: Mapping[str, int] = begin_at_end(self.broker, self.store, settings.tenant)
         given = settings.model_dump(mode="json", exclude_none=True)
         self._supervisor = Supervisor(tuple(ROLES), environment_of(given), folder / "logs", on_death)
+
+    def pids(self) -> Sequence[int]:
+        """This process and the roles'."""
+        return [os.getpid(), *(child.process.pid for child in self._supervisor.children.values())]
 
     def start(self) -> None:
         """Start the processes; call it from a thread that outlives them."""
@@ -129,9 +142,14 @@ class EmbeddedStage:
         self.broker: Broker = MemoryLog()
         self.broker.create(topics.ALL, partitions_of(self.settings))
         self.store = connect_store(self.settings)
+        self.since: Mapping[str, int] = {}
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failure: list[BaseException] = []
+
+    def pids(self) -> Sequence[int]:
+        """This process, which is all of them but the store."""
+        return [os.getpid()]
 
     def start(self) -> None:
         """Start the threads."""
@@ -207,20 +225,40 @@ def run_settings(settings: Settings, folder: Path) -> Settings:
     )
 
 
-def begin_at_end(broker: Broker, store: Store, tenant: str) -> None:
-    """Let a new tenant's shards begin where the topics end now: what earlier runs left there is not theirs."""
+def begin_at_end(broker: Broker, store: Store, tenant: str) -> dict[str, int]:
+    """Let a new tenant's shards begin where the topics end now: what earlier runs left there is not theirs.
+
+    Returns the ends, by topic/partition.
+    """
     counts = broker.partitions()
+    ends = {f"{t.name}/{p}": broker.ends(t.name, p)[1] for t in topics.ALL for p in range(counts[t.name])}
     for role in ("session", "curate"):
         at = ROLES[role]
-        known = {
-            f"{t}/{p}": broker.ends(t, p)[1] for t in at.outputs for p in range(counts[t])
-        }  # fmt: skip
+        known = {place: end for place, end in ends.items() if place.rpartition("/")[0] in at.outputs}
         for partition in range(counts[at.inputs[0]]):
             shard, token = Shard(tenant, role, partition), secrets.token_hex(16)
-            offsets = {f"{t}/{partition}": broker.ends(t, partition)[1] for t in at.inputs}
-            taken = store.take(shard, token)
-            if not taken.offsets:
+            offsets = {f"{t}/{partition}": ends[f"{t}/{partition}"] for t in at.inputs}
+            if not store.take(shard, token).offsets:
                 store.commit(shard, token, {}, Commit(offsets, known=known))
+    return ends
+
+
+def memory_by_class(store: Store, tenant: str) -> dict[str, int]:
+    """What the replay memory holds, by ``task/class``; ask once curate has stopped, since this takes its token."""
+    shard, token = Shard(tenant, "curate", 0), secrets.token_hex(16)
+    taken = store.take(shard, token)
+    held = store.read_all(shard, token, taken.offsets)
+    return dict(Counter(Entry(*from_json(value)).label for key, value in held.items() if key.startswith("m:")))
+
+
+def rss_mb(pids: Sequence[int]) -> float:
+    """Resident memory of these processes together, megabytes; 0 where there is no /proc."""
+    total = 0.0
+    for pid in pids:
+        with suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            total += next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0) / 1024
+    return total
 
 
 def environment_of(given: Mapping[str, object]) -> dict[str, str]:
