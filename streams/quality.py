@@ -39,7 +39,7 @@ Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one way to predict, on all labels of a task. ``curve``: labels so far, and MCC over the window ending there."""
+    """Of one way to predict, on all labels of a task. ``curve``: labels so far, MCC over the window that ends there."""
 
     mcc: float
     macro_f1: float
