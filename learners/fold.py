@@ -111,7 +111,7 @@ def _reset(
 
 
 def _touched_by_either(model: Model, good: Model, name: str) -> Rows:
-    return np.flatnonzero((good.tables[name].touches > 0) | (model.tables[name].touches > 0))
+    return np.union1d(good.tables[name].rows(), model.tables[name].rows())
 
 
 def _remembering(model: Model, manifest: TrainRequest, request_id: str) -> Model:

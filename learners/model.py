@@ -11,61 +11,64 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from learners.parameters import EMBED, dense_shapes, table_widths
-from learners.served import Arrays, Served, merkle_root
+from learners.optimiser import TOUCHES, packed_width
+from learners.parameters import dense_shapes, table_widths, task_of
+from learners.served import Halves, Served, merkle_root
 from learners.settings import LearningSettings
 from schemas.errors import UnusableEvent
 from schemas.training import TrainRequest
 
 Floats = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.uint32]
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table by row: what was trained, its served average in float32 and rounded, its Adagrad accumulators, and how
-    often each row was touched. A row never touched is zero in all of them."""
+    """A table by row. ``packed``: float32 [buckets, 2·width + 2], a row as ``optimiser.step_rows`` knows it, in one
+    piece, so that a step reaches into memory once a row; ``served``: its average, rounded. Rows never touched are zero.
+    """
 
-    trained: Floats
-    average: Floats
-    served: npt.NDArray[np.float16]
-    squares: Floats
-    touches: Counts
+    packed: Floats
+    served: Halves
 
     @classmethod
     def zero(cls, buckets: int, width: int) -> Table:
         """A table that nothing has touched; its pages take no memory until something does."""
-        shape = (buckets, width)
-        floats, halves = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float16)
-        squares, touches = np.zeros(buckets, dtype=np.float32), np.zeros(buckets, dtype=np.uint32)
-        return cls(floats, np.zeros(shape, dtype=np.float32), halves, squares, touches)
+        packed = np.zeros((buckets, packed_width(width)), dtype=np.float32)
+        return cls(packed, np.zeros((buckets, width), dtype=np.float16))
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return int(self.served.shape[1])
+
+    def rows(self) -> Rows:
+        """The rows ever touched, rising."""
+        return np.flatnonzero(self.packed[:, TOUCHES])
 
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A dense parameter: trained, its average in float32 and rounded, AdamW's moments, and how often it was stepped."""
+    """A dense parameter. ``packed``: float32 [4, ...], as ``optimiser.step_dense`` knows it; ``served``: its average,
+    rounded; ``steps``: int64 [1], how often it was stepped."""
 
-    trained: Floats
-    average: Floats
-    served: npt.NDArray[np.float16]
-    first: Floats
-    second: Floats
-    touches: Counts  # of one element
+    packed: Floats
+    served: Halves
+    steps: npt.NDArray[np.int64]
 
     @classmethod
     def at(cls, value: Floats) -> Dense:
         """A parameter that begins at ``value``."""
-        halves, moment = value.astype(np.float16), np.zeros_like(value)
-        return cls(value, value.copy(), halves, moment, moment.copy(), np.zeros(1, dtype=np.uint32))
+        nothing = np.zeros_like(value)
+        return cls(np.stack((value, value, nothing, nothing)), value.astype(np.float16), np.zeros(1, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """All that folding on depends on. ``version`` is ``lineage:next_offset``.
 
-    ``seen`` counts, up to 255, the new examples that had each row; ``folded`` holds the hashes of the requests and the
-    new examples folded so far, in order. ``fold`` and ``step`` consume a model: they change its arrays in place.
+    ``folded`` holds the hashes of the requests and the new examples folded so far, in order. ``fold`` and ``step``
+    consume a model: they change its arrays in place.
     """
 
     settings: LearningSettings
@@ -74,7 +77,6 @@ class Model:
     steps: int
     tables: Mapping[str, Table]
     dense: Mapping[str, Dense]
-    seen: npt.NDArray[np.uint8]
     folded: dict[bytes, None] = field(repr=False)
 
     @property
@@ -82,19 +84,9 @@ class Model:
         """What events call it."""
         return f"{self.lineage}:{self.next_offset}"
 
-    def trained_arrays(self) -> Arrays:
-        """Every array that training depends on, by name."""
-        found: dict[str, npt.NDArray[np.generic]] = {"seen": self.seen}
-        for name, table in self.tables.items():
-            if table.touches.any():
-                parts = {"trained": table.trained, "average": table.average, "squares": table.squares}
-                found |= {f"{name}:{part}": array for part, array in parts.items()}
-                found[f"{name}:touches"] = table.touches
-        for name, dense in self.dense.items():
-            parts = {"trained": dense.trained, "average": dense.average, "first": dense.first, "second": dense.second}
-            found |= {f"{name}:{part}": array for part, array in parts.items()}
-            found[f"{name}:touches"] = dense.touches
-        return found
+    def is_taught(self, task: str | None) -> bool:
+        """Whether a step has had a label of ``task``; None stands for what all tasks share."""
+        return task is None or bool(self.dense[f"head.{task}.bias"].steps[0])
 
 
 def genesis(manifest: TrainRequest, request_id: str, offset: int = 0) -> Model:
@@ -115,7 +107,6 @@ def genesis(manifest: TrainRequest, request_id: str, offset: int = 0) -> Model:
         steps=0,
         tables={name: Table.zero(settings.buckets, width) for name, width in table_widths(settings).items()},
         dense={name: Dense.at(_initial(name, shape, draw)) for name, shape in dense_shapes(settings).items()},
-        seen=np.zeros(settings.buckets, dtype=np.uint8),
         folded={id_hash(request_id): None},
     )
 
@@ -130,9 +121,9 @@ def _initial(name: str, shape: tuple[int, ...], draw: np.random.Generator) -> Fl
 def served_view(model: Model) -> Served:
     """What leaves of ``model``: its rounded averages, *until it is folded on*, which changes them under the view.
 
-    A linear table that nothing has touched is left out.
+    The linear table of a task that was never taught is left out.
     """
-    tables = {name: table.served for name, table in model.tables.items() if name == EMBED or table.touches.any()}
+    tables = {name: table.served for name, table in model.tables.items() if model.is_taught(task_of(name))}
     dense = {name: dense.served for name, dense in model.dense.items()}
     return Served(model.settings, model.lineage, model.next_offset, {**tables, **dense})
 
@@ -149,8 +140,11 @@ def served_digest(model: Model) -> str:
 
 
 def trained_digest(model: Model) -> str:
-    """Merkle root over everything that training depends on."""
-    return merkle_root(model.trained_arrays())
+    """Merkle root over everything that training depends on but the ids of what was folded."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {name: table.packed for name, table in model.tables.items()}
+    for name, dense in model.dense.items():
+        arrays |= {name: dense.packed, f"{name}:steps": dense.steps}
+    return merkle_root(arrays)
 
 
 def id_hash(identifier: str) -> bytes:

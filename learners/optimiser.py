@@ -11,25 +11,44 @@ FIRST_DECAY, SECOND_DECAY = 0.9, 0.999
 TINY = np.float32(1e-8)
 
 
-def adagrad_rows(rows: Floats, squares: Floats, gradient: Floats, rate: float) -> tuple[Floats, Floats]:
-    """Rows [k, width] and their accumulators [k] after one step.
+SQUARES, TOUCHES = -2, -1  # columns of a packed row, after its trained values and their average
+
+
+def packed_width(width: int) -> int:
+    """The width of a packed row: trained values, their average, Adagrad's accumulator, how often it was touched."""
+    return 2 * width + 2
+
+
+def step_rows(packed: Floats, gradient: Floats, rate: float, decay: float) -> Floats:
+    """Packed rows [k, 2·width + 2] after one step along ``gradient`` [k, width], their averages moved by ``decay``.
 
     Adagrad (Duchi, Hazan & Singer 2011) with one accumulator a row, the mean square of its gradient, so that the state
     of a table is one number a row (as in Mudigere et al. 2022, section 4.1.4).
     """
-    squares = squares + np.mean(gradient * gradient, axis=1)
-    return rows - np.float32(rate) * gradient / (np.sqrt(squares) + TINY)[:, None], squares
+    width = gradient.shape[1]
+    stepped = packed.copy()
+    stepped[:, SQUARES] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(width)
+    stepped[:, TOUCHES] += 1
+    pace = np.float32(rate) / (np.sqrt(stepped[:, SQUARES]) + TINY)
+    stepped[:, :width] -= pace[:, None] * gradient
+    moved = average_rates(stepped[:, TOUCHES], decay)[:, None] * (stepped[:, :width] - packed[:, width : 2 * width])
+    stepped[:, width : 2 * width] += moved
+    return stepped
 
 
-def adamw(
-    value: Floats, first: Floats, second: Floats, gradient: Floats, *, step: int, rate: float, decay: float
-) -> tuple[Floats, Floats, Floats]:
-    """A dense parameter and its two moments after step number ``step``, from 1 (Loshchilov & Hutter 2019, alg. 2)."""
-    first = np.float32(FIRST_DECAY) * first + np.float32(1 - FIRST_DECAY) * gradient
-    second = np.float32(SECOND_DECAY) * second + np.float32(1 - SECOND_DECAY) * (gradient * gradient)
+def step_dense(packed: Floats, gradient: Floats, step: int, *, rate: float, shrink: float, decay: float) -> Floats:
+    """A dense parameter, [trained, average, first moment, second moment], after its step number ``step``, from 1.
+
+    AdamW (Loshchilov & Hutter 2019, algorithm 2) with weight decay ``shrink``; ``decay`` is the average's.
+    """
+    value, average, first, second = packed
+    first = first + np.float32(1 - FIRST_DECAY) * (gradient - first)
+    second = second + np.float32(1 - SECOND_DECAY) * (gradient * gradient - second)
     mean = first / np.float32(1 - FIRST_DECAY**step)
     spread = np.sqrt(second / np.float32(1 - SECOND_DECAY**step))
-    return value - np.float32(rate) * (mean / (spread + TINY) + np.float32(decay) * value), first, second
+    value = value - np.float32(rate) * (mean / (spread + TINY) + np.float32(shrink) * value)
+    average = average + average_rates(np.full(1, step, dtype=np.float32), decay) * (value - average)
+    return np.stack((value, average, first, second))
 
 
 def warm_up(step: int, steps: int) -> float:
@@ -42,10 +61,10 @@ def clip_factor(norm: float, limit: float) -> float:
     return min(1.0, limit / norm) if norm > 0 else 1.0
 
 
-def average_rates(touches: npt.NDArray[np.uint32], decay: float) -> Floats:
+def average_rates(touches: Floats, decay: float) -> Floats:
     """How far an average moves towards its value at touch number ``touches``, from 1.
 
     The plain mean of the values so far until it would move less than 1 − ``decay``, an exponential average from there:
     without bias from the start, whatever the decay.
     """
-    return np.maximum(np.float32(1 - decay), 1 / touches.astype(np.float32))
+    return np.maximum(np.float32(1 - decay), 1 / touches)

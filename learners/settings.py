@@ -17,10 +17,9 @@ class LearningSettings:
 
     tasks: tuple[Task, ...] = field(default_factory=default_tasks)
     buckets: int = 2**18  # rows of each hashed table, a power of two
-    dim: int = 32  # of a row of the embedding table
+    dim: int = 16  # of a row of the embedding table
     hidden: int = 128  # units
     context_turns: int = 8  # how many of the turns before an utterance are looked at
-    min_seen: int = 2  # a row learns once so many new examples have had it; what came once is noise and fills deltas
     embed_rate: float = 0.1  # learning rates: row-wise Adagrad for both tables, AdamW for the dense parameters
     linear_rate: float = 0.1
     dense_rate: float = 1e-3
@@ -38,7 +37,7 @@ class LearningSettings:
     def _problem(self) -> str | None:
         if self.buckets < 4096 or self.buckets & (self.buckets - 1):
             return f"buckets is {self.buckets}, expected a power of two from 4,096 on"
-        for name in ("dim", "hidden", "context_turns", "min_seen"):
+        for name in ("dim", "hidden", "context_turns"):
             if getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)}, expected at least 1"
         for name in ("embed_rate", "linear_rate", "dense_rate", "clip_norm"):

@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from learners.fingerprint import fingerprint
 from learners.model import Dense, Model, Table, served_digest, trained_digest
+from learners.optimiser import packed_width
 from learners.parameters import EMBED, dense_shapes, table_widths
 from learners.served import Served
 from learners.settings import LearningSettings
@@ -26,8 +27,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def snapshot(model: Model) -> bytes:
     """All of ``model``; the same model gives the same bytes, and ``restore`` folds on from them as it would.
 
-    Tensors: ``served/NAME`` (float16) is what a consumer needs, ``trained/NAME:PART`` what folding on needs as well;
-    of a table they hold the rows ``NAME.rows`` (int32). The metadata's ``manifest`` is JSON.
+    Tensors: ``served/NAME`` (float16) is what a consumer needs, ``trained/NAME`` (packed) and ``steps/NAME`` what
+    folding on needs as well; of a table they hold the rows ``NAME.rows`` (int32). The metadata's ``manifest`` is JSON.
     """
     manifest = {
         "format": FORMAT,
@@ -39,17 +40,16 @@ def snapshot(model: Model) -> bytes:
         "trained_digest": trained_digest(model),
         "fingerprint": fingerprint(),
     }
-    tensors: dict[str, npt.NDArray[np.generic]] = {"seen": model.seen, "folded": _packed(model.folded)}
+    tensors: dict[str, npt.NDArray[np.generic]] = {"folded": _packed(model.folded)}
     for name, table in model.tables.items():
-        rows = np.flatnonzero(table.touches)
+        rows = table.rows()
         tensors[f"{name}.rows"] = rows.astype(np.int32)
         tensors[f"served/{name}"] = table.served[rows]
-        for part in ("trained", "average", "squares", "touches"):
-            tensors[f"trained/{name}:{part}"] = getattr(table, part)[rows]
+        tensors[f"trained/{name}"] = table.packed[rows]
     for name, dense in model.dense.items():
         tensors[f"served/{name}"] = dense.served
-        for part in ("trained", "average", "first", "second", "touches"):
-            tensors[f"trained/{name}:{part}"] = getattr(dense, part)
+        tensors[f"trained/{name}"] = dense.packed
+        tensors[f"steps/{name}"] = dense.steps
     return save(tensors, metadata={"manifest": json.dumps(manifest, sort_keys=True)})
 
 
@@ -65,7 +65,6 @@ def restore(value: bytes) -> Model:
             steps=_number(manifest, "steps"),
             tables={name: _table(name, width, settings, tensors) for name, width in table_widths(settings).items()},
             dense={name: _dense(name, shape, tensors) for name, shape in dense_shapes(settings).items()},
-            seen=_shaped(tensors["seen"], np.uint8, (settings.buckets,)).copy(),
             folded=_unpacked(tensors["folded"]),
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -122,29 +121,18 @@ def _number(manifest: Mapping[str, object], name: str) -> int:
 
 
 def _table(name: str, width: int, settings: LearningSettings, tensors: Tensors) -> Table:
-    def part(of: str, dtype: type[Scalar], *more: int) -> npt.NDArray[Scalar]:
-        return _scattered(tensors, name, of, dtype, (settings.buckets, *more))
-
+    packed = (settings.buckets, packed_width(width))
     return Table(
-        trained=part(f"trained/{name}:trained", np.float32, width),
-        average=part(f"trained/{name}:average", np.float32, width),
-        served=part(f"served/{name}", np.float16, width),
-        squares=part(f"trained/{name}:squares", np.float32),
-        touches=part(f"trained/{name}:touches", np.uint32),
+        packed=_scattered(tensors, name, f"trained/{name}", np.float32, packed),
+        served=_scattered(tensors, name, f"served/{name}", np.float16, (settings.buckets, width)),
     )
 
 
 def _dense(name: str, shape: tuple[int, ...], tensors: Tensors) -> Dense:
-    def part(of: str) -> npt.NDArray[np.float32]:
-        return _shaped(tensors[f"trained/{name}:{of}"], np.float32, shape).copy()
-
     return Dense(
-        trained=part("trained"),
-        average=part("average"),
+        packed=_shaped(tensors[f"trained/{name}"], np.float32, (4, *shape)).copy(),
         served=_shaped(tensors[f"served/{name}"], np.float16, shape).copy(),
-        first=part("first"),
-        second=part("second"),
-        touches=_shaped(tensors[f"trained/{name}:touches"], np.uint32, (1,)).copy(),
+        steps=_shaped(tensors[f"steps/{name}"], np.int64, (1,)).copy(),
     )
 
 

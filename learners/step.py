@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from learners.analyzer import Batch, batch, forward, losses
-from learners.encode import FIELDS, Features, encode
+from learners.encode import encode
 from learners.model import Dense, Floats, Model, Rows, Table
-from learners.optimiser import adagrad_rows, adamw, average_rates, clip_factor, warm_up
+from learners.optimiser import clip_factor, step_dense, step_rows, warm_up
 from learners.parameters import EMBED, task_of
 from learners.settings import LearningSettings
 from learners.targets import targets
@@ -44,9 +43,7 @@ def step(
     settings = model.settings
     examples = [*new, *replayed]
     features = encode([example.input for example in examples], settings)
-
-    count_rows(model.seen, features, len(new))
-    given = batch(only_rows(features, model.seen >= settings.min_seen))
+    given = batch(features)
 
     leaves = _leaves(model, given, _taught(settings, examples))
     labels = [targets(task, [e.labels for e in examples]) for task in settings.tasks if task.name in leaves.tasks]
@@ -76,20 +73,6 @@ def step(
     )  # fmt: skip
 
 
-def count_rows(seen: npt.NDArray[np.uint8], features: Features, new: int) -> None:
-    """Count each row once for every one of the first ``new`` examples that has it. Changes ``seen``."""
-    for first in range(new):
-        rows = np.unique(features.rows[features.starts[FIELDS * first] : features.starts[FIELDS * (first + 1)]])
-        seen[rows] += seen[rows] < 255
-
-
-def only_rows(features: Features, wanted: npt.NDArray[np.bool_]) -> Features:
-    """``features`` without the rows that are not ``wanted`` [buckets]."""
-    kept = wanted[features.rows]
-    before = np.concatenate(([0], np.cumsum(kept)))
-    return replace(features, rows=features.rows[kept], starts=before[features.starts])
-
-
 @dataclass(frozen=True, slots=True)
 class _Leaves:
     tasks: frozenset[str]
@@ -103,8 +86,12 @@ def _taught(settings: LearningSettings, examples: Sequence[TrainExample]) -> fro
 
 def _leaves(model: Model, given: Batch, tasks: frozenset[str]) -> _Leaves:
     """The parameters that a step may move, as leaves of its graph: touched rows, and the dense ones of ``tasks``."""
-    arrays = {name: table.trained[given.touched] for name, table in model.tables.items() if _mine(name, tasks)}
-    arrays |= {name: dense.trained for name, dense in model.dense.items() if _mine(name, tasks)}
+    arrays = {
+        name: np.take(table.packed[:, : table.width], given.touched, axis=0)
+        for name, table in model.tables.items()
+        if _mine(name, tasks)
+    }
+    arrays |= {name: dense.packed[0] for name, dense in model.dense.items() if _mine(name, tasks)}
     return _Leaves(tasks, {name: torch.from_numpy(array).requires_grad_() for name, array in arrays.items()})
 
 
@@ -139,20 +126,17 @@ def _gradient(leaf: Tensor) -> Floats:
 def _step_rows(table: Table, rows: Rows, gradient: Floats, rate: float, settings: LearningSettings) -> Rows:
     """Step the rows whose gradient is not zero; the others, their averages included, stay. Returns those rows."""
     moved = gradient.any(axis=1)
-    rows, gradient = rows[moved], gradient[moved]
-    table.trained[rows], table.squares[rows] = adagrad_rows(table.trained[rows], table.squares[rows], gradient, rate)
-    table.touches[rows] += 1
-    pace = average_rates(table.touches[rows], settings.average_decay)[:, None]
-    table.average[rows] += pace * (table.trained[rows] - table.average[rows])
-    table.served[rows] = table.average[rows]
+    rows = rows[moved]
+    packed = step_rows(table.packed[rows], gradient[moved], rate, settings.average_decay)
+    table.packed[rows] = packed
+    table.served[rows] = packed[:, table.width : 2 * table.width]
     return rows
 
 
 def _step_dense(dense: Dense, gradient: Floats, rate: float, settings: LearningSettings) -> None:
-    dense.touches[...] += 1
-    dense.trained[...], dense.first[...], dense.second[...] = adamw(
-        dense.trained, dense.first, dense.second, gradient,
-        step=int(dense.touches[0]), rate=rate, decay=settings.weight_decay,
+    dense.steps[...] += 1
+    dense.packed[...] = step_dense(
+        dense.packed, gradient, int(dense.steps[0]),
+        rate=rate, shrink=settings.weight_decay, decay=settings.average_decay,
     )  # fmt: skip
-    dense.average[...] += average_rates(dense.touches, settings.average_decay) * (dense.trained - dense.average)
-    dense.served[...] = dense.average
+    dense.served[...] = dense.packed[1]

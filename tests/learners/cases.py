@@ -19,7 +19,7 @@ MOVE = Task(name="move", kind="categorical", classes=("none", "restating", "pres
 CLAIM = Task(name="claim", kind="multilabel", classes=("claim", "reason"), role="student", group="move")
 SUPPORT = Task(name="support", kind="ordinal", range=(1, 7), group="class")
 DEPTH = Task(name="depth", kind="regression", range=(0, 1), group="depth")
-SMALL = LearningSettings(tasks=(MOVE, CLAIM, SUPPORT, DEPTH), buckets=8192, dim=4, hidden=8, min_seen=1)
+SMALL = LearningSettings(tasks=(MOVE, CLAIM, SUPPORT, DEPTH), buckets=8192, dim=4, hidden=8)
 
 MOVES = {"none": "okay so sit down now", "restating": "the area is twelve", "press": "why do you think so?"}
 

@@ -4,28 +4,35 @@ import numpy as np
 import pytest
 import torch
 
-from learners.optimiser import adagrad_rows, adamw, average_rates, clip_factor, warm_up
+from learners.optimiser import SQUARES, TOUCHES, average_rates, clip_factor, step_dense, step_rows, warm_up
 
 
 def test_adagrad_divides_by_the_root_of_the_rows_mean_squares():
-    rows, squares = np.zeros((2, 2), np.float32), np.array([0.0, 3.0], np.float32)
-    gradient = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
-    moved, summed = adagrad_rows(rows, squares, gradient, 0.5)
-    assert summed.tolist() == [1, 4]
-    np.testing.assert_allclose(moved, [[-0.5, -0.5], [-0.25, 0.25]], rtol=1e-6)
+    packed = np.array([[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 3, 7]], np.float32)
+    gradient = np.array([[1, 1], [1, -1]], np.float32)
+    stepped = step_rows(packed, gradient, 0.5, 0.9)
+    assert stepped[:, SQUARES].tolist() == [0 + 1, 3 + 1]
+    np.testing.assert_allclose(stepped[:, :2], [[-0.5, -0.5], [-0.25, 0.25]], rtol=1e-6)
+
+
+def test_a_rows_average_follows_it_and_its_touches_are_counted():
+    packed = np.array([[2, 8, 0, 1]], np.float32)  # value, average, squares, touches
+    stepped = step_rows(packed, np.zeros((1, 1), np.float32), 0.5, 0.9)
+    assert stepped[0, TOUCHES] == 2
+    assert stepped[0, 1] == 8 + (2 - 8) / 2  # the second touch: the mean of two
 
 
 def test_adamw_walks_as_torch_does():
     theirs = torch.nn.Parameter(torch.linspace(-1, 1, 6))
     optimiser = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
-    ours = theirs.detach().numpy().copy()
-    first, second = np.zeros_like(ours), np.zeros_like(ours)
+    start = theirs.detach().numpy().copy()
+    packed = np.stack((start, start, 0 * start, 0 * start))
     for step in range(1, 6):
         theirs.grad = torch.sin(theirs.detach() * step)
         gradient = theirs.grad.numpy().copy()
         optimiser.step()
-        ours, first, second = adamw(ours, first, second, gradient, step=step, rate=0.01, decay=0.1)
-    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5)
+        packed = step_dense(packed, gradient, step, rate=0.01, shrink=0.1, decay=0.9)
+    np.testing.assert_allclose(packed[0], theirs.detach().numpy(), rtol=1e-5)
 
 
 def test_the_rate_rises_linearly_and_stays():
@@ -42,7 +49,7 @@ def test_an_average_is_the_plain_mean_until_it_moves_by_the_decay():
     values = np.arange(1, 6, dtype=np.float32)
     average = np.float32(0)
     for touch, value in enumerate(values, start=1):
-        (rate,) = average_rates(np.array([touch], np.uint32), 0.9)
+        (rate,) = average_rates(np.array([touch], np.float32), 0.9)
         average += rate * (value - average)
     assert average == pytest.approx(values.mean())
-    assert average_rates(np.array([1000], np.uint32), 0.9) == pytest.approx(0.1)
+    assert average_rates(np.array([1000], np.float32), 0.9) == pytest.approx(0.1)

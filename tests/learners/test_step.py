@@ -30,14 +30,14 @@ def test_a_step_touches_no_row_that_its_examples_do_not_have():
     model, progress = step(model, taught, (), weights(3))
     assert set(progress.touched[EMBED].tolist()) <= rows
     untouched = np.setdiff1d(np.arange(SMALL.buckets), progress.touched[EMBED])
-    assert not model.tables[EMBED].trained[untouched].any()
+    assert not model.tables[EMBED].packed[untouched].any()
 
 
 def test_a_task_without_labels_stays_as_it_was():
     model, progress = step(begun(), moves(0, 4), (), weights(4))
     assert "linear.depth" not in progress.touched
-    assert not model.dense["head.depth.weight"].trained.any()
-    assert model.dense["head.depth.weight"].touches[0] == 0
+    assert not model.dense["head.depth.weight"].packed.any()
+    assert not model.is_taught("depth")
     assert set(progress.losses) == {"total", "move"}
 
 
@@ -54,16 +54,6 @@ def test_replay_weighs_as_the_settings_say():
     assert both.losses["total"] == pytest.approx(1.25 * new.losses["total"], rel=1e-5)
 
 
-def test_a_row_learns_once_enough_new_examples_have_had_it():
-    model = begun(replace(SMALL, min_seen=2))
-    model, once = step(model, moves(0, 1), moves(0, 1), weights(2))
-    assert len(once.touched["linear.move"]) == 0  # a replayed example is the same one again
-    model, twice = step(model, moves(3, 1), (), weights(1))
-    shared = {*encode([moves(0, 1)[0].input], SMALL).rows} & {*encode([moves(3, 1)[0].input], SMALL).rows}
-    assert set(twice.touched["linear.move"]) <= shared
-    assert len(twice.touched["linear.move"])
-
-
 def test_rates_rise_over_the_warm_up_and_follow_the_groups():
     _, progress = step(begun(), moves(0, 2), (), weights(2))
     assert progress.rates["dense"] == pytest.approx(SMALL.dense_rate / SMALL.warm_up_steps)
@@ -75,18 +65,20 @@ def test_a_long_gradient_is_clipped():
     assert progress.norms["raw"] > 1e-3
 
 
-def test_the_average_of_a_row_moves_only_when_the_row_is_touched():
+def test_a_row_and_its_average_move_only_when_the_row_is_touched():
     model = folded(begun(), 1, 3)
-    before = model.tables[EMBED].average.copy()
+    before = model.tables[EMBED].packed.copy()
     model, progress = step(model, moves(50, 2), (), weights(2))
     untouched = np.setdiff1d(np.arange(SMALL.buckets), progress.touched[EMBED])
-    assert (model.tables[EMBED].average[untouched] == before[untouched]).all()
+    assert (model.tables[EMBED].packed[untouched] == before[untouched]).all()
 
 
 def test_served_values_are_the_averages_rounded():
     model = folded(begun(), 1, 5)
-    for part in (*model.tables.values(), *model.dense.values()):
-        assert (part.served == part.average.astype(np.float16)).all()
+    for table in model.tables.values():
+        assert (table.served == table.packed[:, table.width : 2 * table.width].astype(np.float16)).all()
+    for dense in model.dense.values():
+        assert (dense.served == dense.packed[1].astype(np.float16)).all()
 
 
 def test_the_same_step_gives_the_same_bytes():
