@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -11,6 +12,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -91,6 +93,10 @@ def load(**overrides: object) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise ConfigurationError(f"{where}: {first['msg']}; `currere settings` lists all") from error
+    except SettingsError as error:
+        raise ConfigurationError(f"{error}; it is JSON in the environment") from error
+    except (TOMLDecodeError, OSError) as error:
+        raise ConfigurationError(f"{FILE} cannot be read: {error}") from error
     if settings.group_protocol == "consumer" and settings.session_timeout_ms is not None:
         raise ConfigurationError("session_timeout_ms is the broker's under group_protocol=consumer; leave it out")
     return settings
