@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from itertools import accumulate
 
 from learners.entry import MemorySettings
 from learners.settings import LearningSettings
@@ -18,10 +18,13 @@ from schemas.training import TrainExample
 from state.store import Delete, Put, Write
 from streams.compose import genesis_request, step_request
 from streams.judge import Judge
+from streams.message import Message
 from streams.processor import Batch, Input, Output, Plan, conflict_or_repeat, event_digest, fate, fate_of, waiting_key
 from streams.remember import Made, Remembered, Waiting, payload_key
 
 GENESIS = "genesis"
+MOST_REQUEST_BYTES = topics.MAX_VALUE_BYTES - 50_000  # of a request's examples; its frame takes the rest
+EXAMPLE_OVERHEAD_BYTES = 32  # comma, replay count, weight
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Curate:
 
     curation: Curation
     resident: bool = True
+    quoted: tuple[str, ...] = ()
     made: Made = field(default_factory=OrderedDict, repr=False, compare=False)
 
     def keys(self, batch: Batch) -> Sequence[str]:
@@ -96,13 +100,13 @@ class Curate:
             table.put(GENESIS, b"1")
         for key in batch.due:
             table.delete(key)
-        adopt_requested(table)
+        adopt_decided(table)
+        for input_ in batch.inputs:  # a learner's word first: it may have come before an example of the same batch
+            if isinstance(input_.event.data, Consent):
+                hear_consent(table, input_.event.data)
         for input_ in batch.inputs:
-            match input_.event.data:
-                case Consent() as data:
-                    hear_consent(table, data)
-                case Example() as data:
-                    take_example(table, input_, data)
+            if isinstance(input_.event.data, Example):
+                take_example(table, input_, input_.event.data)
         compose_due(table)
         table.outputs.extend(table.judge.drifts(self.curation.model))
         for write in (*table.judge.writes(), *table.memory.writes()):
@@ -146,7 +150,10 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         delay_s=data.delay_s,
         feedback_ms=data.arrived_ms,
     )
-    table.put(payload_key(example.id), encode_part(example))
+    stored = encode_part(example)
+    if size_in_request(stored) > MOST_REQUEST_BYTES:
+        table.publish(fate("shed", input_, f"the example takes more than {MOST_REQUEST_BYTES:,} bytes of a request"))
+        return
     waiting = Waiting(
         id=example.id,
         origin=str(input_.origin),
@@ -158,47 +165,67 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         importance=data.importance,
         ms=data.arrived_ms,
     )
-    if input_.origin in table.batch.sent:  # a former owner put it in a request, or gave it a fate
-        if any(m.topic == topics.TRAIN_REQUEST.name for m in table.batch.sent[input_.origin]):
-            table.memory.admit([waiting])
-        return
-    table.memory.wait(waiting)
-    table.put(waiting_key(input_.origin), b"1")
+    led = table.batch.sent.get(input_.origin)
+    if led is None:
+        table.put(payload_key(example.id), stored)
+        table.put(waiting_key(input_.origin), b"1")
+        table.memory.wait(waiting)
+    elif requested(led):
+        table.put(payload_key(example.id), stored)
+        table.memory.admit([waiting])
 
 
-def adopt_requested(table: Table) -> None:
-    """Examples in line that a former owner has put in a published request are learned from already."""
-    requested = [w for w in table.memory.line if Origin.parse(w.origin) in table.batch.sent]
-    for waiting in requested:
+def requested(led: Sequence[Message]) -> bool:
+    """Whether a former owner has put an example in a request; otherwise it gave it a fate."""
+    return any(message.topic == topics.TRAIN_REQUEST.name for message in led)
+
+
+def adopt_decided(table: Table) -> None:
+    """Examples in line whose outcome a former owner has published leave it; if it was a request, they are learned."""
+    sent = table.batch.sent
+    decided = [(w, sent[Origin.parse(w.origin)]) for w in table.memory.line if Origin.parse(w.origin) in sent]
+    for waiting, led in decided:
         origin = Origin.parse(waiting.origin)
         table.adopted.append(origin)
         table.delete(waiting_key(origin))
-    table.memory.leave({w.id for w in requested})
-    table.memory.admit(requested)
+        if not requested(led):
+            table.memory.forget(waiting.id)
+    table.memory.leave({waiting.id for waiting, _ in decided})
+    table.memory.admit([waiting for waiting, led in decided if requested(led)])
 
 
 def compose_due(table: Table) -> None:
     """Requests while the line is full, and one for the rest when its first has waited long enough."""
-    curation, line = table.curation, table.memory.line
-    while line and (len(line) >= curation.new or table.batch.now - line[0].at >= curation.wait_s):
-        new = line[: curation.new]
-        replay = table.memory.sample(curation.replayed, request_seed(new[-1]))
-        examples = [payload(table, w.id) for w in new]
-        again = [
-            payload(table, id_).model_copy(update={"replayed": n})
-            for id_, n in zip(replay.ids, table.memory.replay_counts(replay.ids), strict=True)
-        ]
-        time = datetime.fromtimestamp(max(w.time_s for w in new), UTC)
-        causes = tuple(Origin.parse(w.origin) for w in new)
-        table.outputs.append(
-            step_request(curation.model, examples, again, replay.weights, request_seed(new[-1]), time, causes)
-        )
-        for origin in causes:
-            table.delete(waiting_key(origin))
-        table.memory.leave({w.id for w in new})
-        table.memory.replayed(replay.ids)
-        table.memory.admit(new)
-        line = table.memory.line
+    curation = table.curation
+    while line := table.memory.line:
+        if len(line) < curation.new and table.batch.now - line[0].at < curation.wait_s:
+            return
+        sizes = [size_in_request(stored_example(table, w.id)) for w in line[: curation.new]]
+        new = line[: max(fitting(sizes, MOST_REQUEST_BYTES), 1)]
+        compose(table, new, MOST_REQUEST_BYTES - sum(sizes[: len(new)]))
+
+
+def compose(table: Table, new: Sequence[Waiting], room: int) -> None:
+    """One request: the examples of ``new``, and as many replayed ones as ``room`` bytes hold."""
+    seed = request_seed(new[-1])
+    replay = table.memory.sample(table.curation.replayed, seed)
+    again = [stored_example(table, id_) for id_ in replay.ids]
+    fit = fitting([size_in_request(stored) for stored in again], room)
+    ids, counts = replay.ids[:fit], table.memory.replay_counts(replay.ids[:fit])
+    examples = [TrainExample.model_validate_json(stored_example(table, w.id)) for w in new]
+    replayed = [
+        TrainExample.model_validate_json(stored).model_copy(update={"replayed": count})
+        for stored, count in zip(again[:fit], counts, strict=True)
+    ]
+    time = datetime.fromtimestamp(max(w.time_s for w in new), UTC)
+    causes = tuple(Origin.parse(w.origin) for w in new)
+    request = step_request(table.curation.model, examples, replayed, replay.weights[:fit], seed, time, causes)
+    table.outputs.append(request)
+    for origin in causes:
+        table.delete(waiting_key(origin))
+    table.memory.leave({w.id for w in new})
+    table.memory.replayed(ids)
+    table.memory.admit(new)
 
 
 def drop(table: Table, example_id: str, kind: str, why: str) -> None:
@@ -238,18 +265,22 @@ def class_of(data: Example) -> str:
     return f"{task}/{value}" if isinstance(value, str) else task
 
 
-def payload(table: Table, id_: str) -> TrainExample:
-    """The stored example. Raises KeyError if it is not there, which no commit can leave behind."""
+def stored_example(table: Table, id_: str) -> bytes:
+    """The stored example's JSON. Raises KeyError if it is not there, which no commit can leave behind."""
     stored = table.get(payload_key(id_))
     if stored is None:
         raise KeyError(f"example {id_} is in the index without its payload")
-    return parsed(stored)
+    return stored
 
 
-@lru_cache(maxsize=4_096)
-def parsed(stored: bytes) -> TrainExample:
-    """The example that stored bytes are; a replayed one is read again and again."""
-    return TrainExample.model_validate_json(stored)
+def size_in_request(stored: bytes) -> int:
+    """Bytes that an example takes in a request, whose manifest is JSON within JSON, so that quotes are escaped."""
+    return len(stored) + stored.count(b'"') + stored.count(b"\\") + EXAMPLE_OVERHEAD_BYTES
+
+
+def fitting(sizes: Sequence[int], room: int) -> int:
+    """How many of the first ``sizes`` fit into ``room`` together."""
+    return sum(total <= room for total in accumulate(sizes))
 
 
 def request_seed(newest: Waiting) -> int:
@@ -265,7 +296,9 @@ def encode_part(example: TrainExample) -> bytes:
 def gauges(table: Table) -> list[tuple[str, Mapping[str, str], float]]:
     """What operators see: memory by class, quality and drifts by task."""
     found: list[tuple[str, Mapping[str, str], float]] = []
-    for label, n in Counter(entry.label for entry in table.memory.entries).items():
+    held = Counter(entry.label for entry in table.memory.entries)
+    gone = {entry.label for entry in table.memory.before.entries.values()} - set(held)
+    for label, n in (*held.items(), *((label, 0) for label in sorted(gone))):
         task, _, name = label.partition("/")
         found.append(("memory_items", {"task": task, "class": name}, float(n)))
     return [*found, *table.judge.gauges()]

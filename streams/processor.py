@@ -7,7 +7,7 @@ seed and the values that it named, then commits its writes, the next offsets and
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -85,6 +85,11 @@ class Processor(Protocol):
     @property
     def resident(self) -> bool:
         """Whether it is given all its values."""
+
+    @property
+    def quoted(self) -> Collection[str]:
+        """The names of the output topics whose values it needs to adopt what was published; of others it is enough
+        that something was."""
 
     def keys(self, batch: Batch) -> Sequence[str]:
         """The keys that ``run`` will look at."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from learners.entry import Entry, MemorySettings, entry
-from learners.memory import Memory, admit, changes, evict, replayed
+from learners.memory import Changes, Memory, admit, changes, evict, replayed
 from learners.replay import Replay, sample
 from schemas.event import Part
 from state.store import Delete, Put, Write
 
 LINE, TOKEN = "line", "memory"  # a name of a state, not a secret
 MOST_CACHED = 4
+
+UNLIMITED = MemorySettings(capacity=sys.maxsize, threshold=0.0, learner_share=1.0, rater_share=1.0)
 
 Made = OrderedDict[bytes, Memory]
 """By token, the indices that this process has made itself, so that it need not read them back."""
@@ -67,12 +70,16 @@ class Remembered:
     def load(cls, values: Mapping[str, bytes], settings: MemorySettings, made: Made) -> Remembered:
         """What ``values`` hold. The index is read anew only if this process has not made it itself."""
         token = values.get(TOKEN, b"")
-        memory = made.get(token) if token else None
-        if memory is None or memory.settings != settings:
-            stored = (Entry(*from_json(value)) for key, value in values.items() if key.startswith("m:"))
-            memory = Memory.of(settings, stored)
         line = values.get(LINE, b"[]")
-        return cls(settings, list(WAITING.validate_json(line)), memory, memory, token, made, set(), line)
+        waiting = list(WAITING.validate_json(line))
+        memory = made.get(token) if token else None
+        if memory is not None and memory.settings == settings:
+            return cls(settings, waiting, memory, memory, token, made, set(), line)
+        stored = [Entry(*from_json(value)) for key, value in sorted(values.items()) if key.startswith("m:")]
+        before = Memory.of(replace(UNLIMITED, classes=settings.classes), stored)
+        memory = Memory.of(settings, before.ordered)  # settings may have changed; what they cut leaves the store, too
+        cut = {entry.id for entry in stored} - set(memory.entries)
+        return cls(settings, waiting, before, memory, token, made, cut, line)
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -118,10 +125,10 @@ class Remembered:
 
     def writes(self) -> list[Write]:
         """How the store becomes what this holds."""
-        changed = changes(self.before, self.memory)
+        changed = Changes(*map(tuple, map(sorted, changes(self.before, self.memory))))  # in an order of no history
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]
-        found += [Delete(payload_key(id_)) for id_ in self._gone]
+        found += [Delete(payload_key(id_)) for id_ in sorted(self._gone)]
         line = WAITING.dump_json(tuple(self.line))
         if line != self._line_before:
             found.append(Put(LINE, line))

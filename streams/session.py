@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from learners.tasks import Task, check_label
+from schemas import topics
 from schemas.errors import UnusableEvent
 from schemas.event import Data, Event
 from schemas.feedback import Feedback, Label, Retraction
@@ -63,6 +64,7 @@ class Session:
     scoring: Scoring
     predictor: Callable[[], Predictor]
     resident: bool = False
+    quoted: tuple[str, ...] = (topics.PREDICTION.name,)
 
     def keys(self, batch: Batch) -> Sequence[str]:
         """What the store may hold about the events of ``batch`` and what is due."""

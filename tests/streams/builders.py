@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +24,13 @@ from schemas.interaction import Interaction, Payload
 from schemas.prediction import ExampleInput
 from schemas.prediction import Output as Answer
 from schemas.topics import BY_NAME, Topic
-from state.store import Put, Write
+from state.store import Put, Shard, Store, Write
 from streams.curate import Curate, Curation
-from streams.engines.memory import ManualClock, MemoryLog
-from streams.engines.shard import RoleAt
+from streams.engines.broker import Acknowledged, Producer
+from streams.engines.memory import ManualClock, MemoryLog, MemoryProducer
+from streams.engines.shard import RoleAt, ShardRunner
 from streams.message import Message, Record, partition_of
+from streams.metrics import Metrics, RoleMetrics
 from streams.processor import Batch, Input, Output, Plan
 from streams.roles import ROLES
 from streams.score import Scoring
@@ -37,7 +41,7 @@ START_S = ManualClock().now
 MOVE = Task(name="move", kind="categorical", classes=("none", "restating", "press"), role="teacher", group="move")
 DEPTH = Task(name="depth", kind="regression", range=(0, 1), group="depth")
 TASKS = (MOVE, DEPTH)
-SMALL = LearningSettings(tasks=TASKS, buckets=4096, dim=4, hidden=8, min_seen=1)
+SMALL = LearningSettings(tasks=TASKS, buckets=4096, dim=4, hidden=8)
 DAY_S = 86_400.0
 HORIZON_S = 45 * DAY_S
 
@@ -246,3 +250,47 @@ def only(outputs: Sequence[Output], kind: type[D]) -> D:
     (found,) = outputs
     assert isinstance(found.data, kind)
     return found.data
+
+
+class Host:
+    """A process that owns partition 0 of a role, until it is dropped as if it had died."""
+
+    def __init__(self, log: MemoryLog, store: Store, role: RoleAt, producer: Producer | None = None) -> None:
+        self.log, self.role = log, role
+        shard = Shard(role.tenant, role.role, 0)
+        metrics = RoleMetrics(Metrics(), role.role)
+        sends = producer or log.producer()
+        self.runner = ShardRunner(role, shard, store, sends, log.partitions(), metrics, uuid.uuid4().hex)
+        self.runner.recover(log)
+
+    def step(self, *most: int) -> int:
+        """Decide the next records: at most so many of each input topic, all if no number is given."""
+        taken: list[Record] = []
+        for topic, some in zip(self.role.inputs, most or [sys.maxsize] * len(self.role.inputs), strict=True):
+            start, end = self.log.ends(topic, 0)
+            begin = self.runner.offsets.get(f"{topic}/0", start)
+            taken += self.log.read(topic, 0, begin, min(end, begin + some))
+        return self.runner.process(taken, self.log.clock())
+
+    def drain(self) -> None:
+        """Decide until nothing is left."""
+        while self.step():
+            pass
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+class MortalProducer(MemoryProducer):
+    """The producer of a process that ends after it has sent ``left`` more messages."""
+
+    def __init__(self, log: MemoryLog, left: int) -> None:
+        super().__init__(log)
+        self.left = left
+
+    def send(self, message: Message, on_ack: Acknowledged) -> None:
+        if not self.left:
+            raise Died
+        self.left -= 1
+        super().send(message, on_ack)
