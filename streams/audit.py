@@ -77,15 +77,16 @@ class Audit:
     @property
     def verdict(self) -> str:
         """One sentence for a person."""
+        open_ = self.pending + self.waiting + self.forgotten
+        states = {"still at work": self.pending, "waiting for what they judge": self.waiting,
+                  "decided before the log's memory begins": self.forgotten}  # fmt: skip
+        rest = "".join(f", {n:,} {what}" for what, n in states.items() if n)
         if self.ok:
-            return f"Nothing was lost and nothing counted twice: each of {self.inputs:,} inputs has its one outcome."
-        wrong = {
-            "lost": self.lost,
-            "counted twice": self.duplicated,
-            "predicted by a model that knew the label": self.peeked,
-            "faults in what consumers follow": self.faults,
-        }
-        return "; ".join(f"{n:,} {what}" for what, n in wrong.items() if n) + "."
+            whole = f"each of {self.inputs - open_:,} inputs has its one outcome"
+            return f"Nothing was lost and nothing counted twice: {whole}{rest}."
+        wrong = {"lost": self.lost, "counted twice": self.duplicated, "faults in what consumers follow": self.faults,
+                 "predicted by a model that knew the label": self.peeked}  # fmt: skip
+        return ", ".join(f"{n:,} {what}" for what, n in wrong.items() if n) + f" of {self.inputs:,} inputs{rest}."
 
     def to_dict(self) -> dict[str, Any]:
         """These fields as JSON has them, with ``ok`` and ``verdict``."""

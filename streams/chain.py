@@ -36,13 +36,13 @@ class Lineage:
 
 @dataclass(slots=True)
 class Chain:
-    """The deltas and checkpoints of one model, in the order in which they were published."""
+    """The deltas and checkpoints of one model in the order of their publication; the last checkpoint's fingerprint."""
 
     model: str
     findings: Findings
     lineages: dict[str, Lineage] = field(default_factory=dict)
     resent: int = 0
-    conflicts: int = 0
+    fingerprint: dict[str, str] = field(default_factory=dict)
     _parts: dict[tuple[str, int, int], set[int]] = field(default_factory=dict)
 
     @property
@@ -64,6 +64,7 @@ class Chain:
         """Note a checkpoint, and compare its digest with that of a delta to the same offset."""
         lineage = self._lineage(found.lineage)
         lineage.checkpoints += 1
+        self.fingerprint = dict(found.fingerprint)
         lineage.begin(found.next_offset)
         self._digest(where, lineage, found.next_offset, found.digest)
 
@@ -127,7 +128,6 @@ def _published(topic: Topic, records: Iterable[Record], chain: Chain) -> Iterato
             case "new":
                 yield record, data
             case "conflict":
-                chain.conflicts += 1
                 chain.findings.add("two-contents", record.origin, f"{id_} was published before with other content")
             case "resent":
                 pass

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 420.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 14.0, 40.0
+WIDTH, HEIGHT = 420.0, 260.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 28.0, 40.0
 
 Point = tuple[float, float]
 
@@ -61,7 +61,7 @@ class Axis:
             return [tick for tick in decades if self.low <= tick <= self.high]
         rough = (self.high - self.low) / 5 or 1.0
         unit = 10.0 ** math.floor(math.log10(rough))
-        step = next(unit * nice for nice in (1, 2, 5, 10) if unit * nice >= rough * 0.999)
+        step = next(unit * nice for nice in (1, 2, 5, 10) if unit * nice >= rough * 0.8)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -72,12 +72,14 @@ def lines(title: str, x: Axis, y: Axis, found: Iterable[Line], marks: Iterable[M
     return _plot(title, x, y, "".join([*(_mark(mark, x) for mark in marks), *drawn]))
 
 
-def histogram(title: str, x: Axis, bars: Iterable[tuple[float, float, int]], at: Iterable[tuple[float, str]]) -> str:
-    """Bars of (from, to, count), and upright lines with a name at some values."""
+def histogram(
+    title: str, x: Axis, what: str, bars: Iterable[tuple[float, float, int]], at: Sequence[tuple[float, str]]
+) -> str:
+    """Bars of (from, to, count of ``what``), and upright lines at some rising values, with their names."""
     bars = [bar for bar in bars if bar[2]]
-    y = Axis(0, round_up(max((count for _, _, count in bars), default=1)), "feedback")
+    y = Axis(0, round_up(max((count for _, _, count in bars), default=1)), what)
     drawn = [_bar(bar, x, y) for bar in bars]
-    named = [_upright(value, name, x, row) for row, (value, name) in enumerate(at)]
+    named = [_upright(value, name, x, left=n < len(at) - 1) for n, (value, name) in enumerate(at)]
     return _plot(title, x, y, "".join(drawn + named))
 
 
@@ -122,6 +124,7 @@ def _plot(title: str, x: Axis, y: Axis, inside: str) -> str:
             f'<text class="tick" x="{across(tick):.1f}" y="{foot:g}" text-anchor="middle">{number(tick)}</text>'
         )
     parts.append(f'<path class="axis" d="M{LEFT:g} {HEIGHT - BOTTOM:g}H{WIDTH - RIGHT:g}"/>')
+    parts.append(f'<text class="tick" x="0" y="11">{escape(y.label)}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="tick" x="{middle:g}" y="{HEIGHT - 6:g}" text-anchor="middle">{escape(x.label)}</text>')
     return _svg(title, HEIGHT, "".join(parts) + inside)
@@ -159,12 +162,11 @@ def _bar(bar: tuple[float, float, int], x: Axis, y: Axis) -> str:
     return f'<rect class="fill c1" x="{left:.1f}" y="{top:.1f}" {size}>{title}</rect>'
 
 
-def _upright(value: float, name: str, x: Axis, row: int) -> str:
-    at, y = _across(x)(value), TOP + 4 + row * 16
-    over = at > WIDTH * 0.7
-    text = f'x="{at - 5 if over else at + 5:.1f}" y="{y:g}" text-anchor="{"end" if over else "start"}"'
+def _upright(value: float, name: str, x: Axis, *, left: bool) -> str:
+    at = _across(x)(value)
+    text = f'x="{at - 5 if left else at + 5:.1f}" y="{TOP - 6:g}" text-anchor="{"end" if left else "start"}"'
     return (
-        f'<path class="upright" d="M{at:.1f} {TOP - 8:g}V{HEIGHT - BOTTOM:g}"/>'
+        f'<path class="upright" d="M{at:.1f} {TOP - 16:g}V{HEIGHT - BOTTOM:g}"/>'
         f'<text class="note" {text}>{escape(name)}</text>'
     )
 

@@ -23,6 +23,7 @@ from streams.ledger import attributes, hashed
 NONE_CLASS = "none"  # the class that macro F1 leaves out
 WINDOW, FEWEST, MOST = 0.1, 200, 2_000  # labels a point of a curve: this share of all, within these bounds
 POINTS = 150
+FIRST = 30  # labels before a curve begins
 
 
 class DriftMark(NamedTuple):
@@ -54,7 +55,8 @@ class Quality:
 
     ``majority`` says the class that was most often true so far; ``untrained`` is what a model says that has seen no
     label: every class is as likely as every other, so the first. Both see the same labels in the same order. Macro F1
-    is over the classes besides "none". ``classes`` counts the labels.
+    is over the classes besides "none". While fewer than ``window`` labels have come, a curve is over all of them.
+    ``classes`` counts the labels.
     """
 
     task: str
@@ -161,16 +163,13 @@ def _score(truth: Codes, said: Codes, names: Sequence[str], window: int) -> Scor
     everything = confusion(truth, said, names)
     last = len(truth) - max(len(truth) // 4, 1)
     step = max(len(truth) // POINTS, 1)
-    ends = range(min(window, len(truth)), len(truth) + 1, step)
+    spans = [(max(end - window, 0), end) for end in range(min(FIRST, len(truth)), len(truth) + 1, step)]
     return Score(
         mcc=matthews(everything),
         macro_f1=macro(f1_by_class(everything), NONE_CLASS),
         accuracy=float((truth == said).mean()),
         last_quarter_mcc=matthews(confusion(truth[last:], said[last:], names)),
-        curve=tuple(
-            (end, round(matthews(confusion(truth[end - window : end], said[end - window : end], names)), 5))
-            for end in ends
-        ),
+        curve=tuple((b, round(matthews(confusion(truth[a:b], said[a:b], names)), 5)) for a, b in spans),
     )
 
 

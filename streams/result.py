@@ -61,7 +61,6 @@ def measure(
     at_rest: bool = True,
     memory: Mapping[str, int] | None = None,
     settings: Mapping[str, object] | None = None,
-    fingerprint: Mapping[str, str] | None = None,
 ) -> RunResult:
     """The result of the run that ``books`` tell of: audited, judged and timed from its topics. Raises BrokerError."""
     return RunResult(
@@ -77,7 +76,7 @@ def measure(
         memory=memory or {},
         replayed=dict(books.replayed),
         settings=settings or {},
-        fingerprint=fingerprint or {},
+        fingerprint=books.chain.fingerprint,
     )
 
 
