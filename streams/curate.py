@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 
 from learners.entry import MemorySettings
@@ -212,10 +213,9 @@ def compose(table: Table, new: Sequence[Waiting], room: int) -> None:
     again = [stored_example(table, id_) for id_ in replay.ids]
     fit = fitting([size_in_request(stored) for stored in again], room)
     ids, counts = replay.ids[:fit], table.memory.replay_counts(replay.ids[:fit])
-    examples = [TrainExample.model_validate_json(stored_example(table, w.id)) for w in new]
+    examples = [parsed(stored_example(table, w.id)) for w in new]
     replayed = [
-        TrainExample.model_validate_json(stored).model_copy(update={"replayed": count})
-        for stored, count in zip(again[:fit], counts, strict=True)
+        parsed(stored).model_copy(update={"replayed": count}) for stored, count in zip(again[:fit], counts, strict=True)
     ]
     time = datetime.fromtimestamp(max(w.time_s for w in new), UTC)
     causes = tuple(Origin.parse(w.origin) for w in new)
@@ -271,6 +271,12 @@ def stored_example(table: Table, id_: str) -> bytes:
     if stored is None:
         raise KeyError(f"example {id_} is in the index without its payload")
     return stored
+
+
+@lru_cache(maxsize=4_096)
+def parsed(stored: bytes) -> TrainExample:
+    """The example that stored bytes are; a replayed one is read again and again."""
+    return TrainExample.model_validate_json(stored)
 
 
 def size_in_request(stored: bytes) -> int:

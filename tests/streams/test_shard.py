@@ -88,9 +88,12 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
 
             return restore
 
-        client.delete(*keys)
-        yield Kept(store, remember_redis, lambda: client.delete(*keys))
-        client.delete(*keys)
+        def wipe() -> None:
+            client.delete(*keys)
+
+        wipe()
+        yield Kept(store, remember_redis, wipe)
+        wipe()
 
 
 @pytest.fixture
