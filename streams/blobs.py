@@ -24,7 +24,10 @@ class Blobs:
         self._prefix = ""
         self._store: ObjectStore
         if scheme == "file":
-            self._store = LocalStore(Path(rest).absolute(), mkdir=True)
+            try:
+                self._store = LocalStore(Path(rest).absolute(), mkdir=True)
+            except (BaseError, OSError) as error:
+                raise ConfigurationError(f"blobs is {url!r}: {_short(error)}; name a folder to write to") from error
         elif scheme == "s3":
             bucket, _, prefix = rest.partition("/")
             self._store, self._prefix = S3Store(bucket), f"{prefix}/" if prefix else ""
@@ -36,7 +39,8 @@ class Blobs:
         try:
             self._store.put(f"{self._prefix}{path}", content)
         except (BaseError, OSError) as error:
-            raise BlobUnavailable(f"{self.url}/{path} was not stored: {error}; free space or check access") from error
+            why = f"{self.url}/{path} was not stored: {_short(error)}; free space or check access"
+            raise BlobUnavailable(why) from error
         return f"{self.url}/{path}"
 
     def get(self, uri: str, size: int, sha256: str) -> bytes:
@@ -46,9 +50,23 @@ class Blobs:
         try:
             content = bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())
         except (BaseError, OSError) as error:
-            raise BlobUnavailable(f"{uri}: {error}") from error
+            raise BlobUnavailable(f"{uri}: {_short(error)}") from error
         if len(content) != size:
             raise BlobUnavailable(f"{uri} has {len(content):,} bytes, its event says {size:,}")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise BlobUnavailable(f"{uri} has another sha256 than its event says")
         return content
+
+    def delete(self, uri: str) -> None:
+        """Remove the blob at ``uri``; it may be absent. Raises BlobUnavailable."""
+        try:
+            self._store.delete(f"{self._prefix}{uri.removeprefix(self.url + '/')}")
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"{uri} was not removed: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """What went wrong, without obstore's account of its own structures."""
+    return str(error).partition("\n")[0]

@@ -12,10 +12,11 @@ from typing import NoReturn
 import typer
 
 from schemas.errors import ConfigurationError, CurrereError
+from streams.cli import bench
 
 NAME = "currere"
 COMMANDS = ("demo", "up", "play", "doctor", "fold", "settings")  # each is the function of its name in its module
-GROUPS = ("topics", "schemas", "model", "dlq", "bench")  # each is the ``app`` of its module
+GROUPS = ("topics", "schemas", "model", "dlq")  # each is the ``app`` of its module
 
 MISUSE, FAILURE = 2, 1  # exit statuses
 
@@ -35,8 +36,9 @@ def build() -> typer.Typer:
             app.command(name)(getattr(import_module(f"{__name__}.{name}"), name))
     for name in GROUPS:
         if find_spec(f"{__name__}.{name}"):
-            module = import_module(f"{__name__}.{name}")
-            app.add_typer(module.app, name=name, hidden=not getattr(module, "PRESENT", True))
+            app.add_typer(import_module(f"{__name__}.{name}").app, name=name)
+    if bench.entries():
+        app.command("bench", context_settings=bench.OPTIONS)(bench.bench)
     return app
 
 
