@@ -145,14 +145,14 @@ class _Open:
                 self.pending += 1
             elif waits.get(origin):
                 self.waiting += 1
-            elif (ledger.arrived_ms(origin) or 0) < cutoff:
+            elif (ledger.arrived_ms(origin) or 0) <= cutoff:
                 self.forgotten += 1
             else:
                 self.books.findings.add("lost", origin, "has no outcome")
 
     def _remembered_since(self) -> float:
         """Since when the log holds all outcomes, epoch milliseconds: before it, retention has taken some."""
-        first = [0.0]
+        first = [-1.0]
         for topic in (topics.FATE, *topics.DEAD_LETTERS, topics.PREDICTION, topics.EXAMPLE, topics.TRAIN_STEP):
             for place in self.books.cut(topic):
                 held = self.books.broker.read(topic.name, place, *self.books.ends[topic.name][place])

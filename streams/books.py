@@ -165,6 +165,8 @@ class Books:
             return
         ledger.came(record)
         request, first = hashed(said.id), self._first(record)
+        if request in self.requests:
+            ledger.excuse(record.origin)  # a repetition; the fold passes it over, with a step or without
         ids = {hashed(one["id"]): one["id"] for one in manifest.get("new", ())}
         if first:
             self.requests[request] = record.origin.offset

@@ -20,6 +20,7 @@ from streams.stage import Stage, Standing, rss_mb, standing
 
 QUIET_S = 1.5  # at rest for so long: done
 LOOK_S = 0.5  # between two looks at how far the roles are
+READY_S = 120.0  # longest wait for the roles before the first event
 SETTLE_S = 1_800.0  # longest wait for the roles after the last event
 
 
@@ -105,23 +106,35 @@ class Demo:
         settings, broker = self.stage.settings, self.stage.broker
         observer = Observer(broker, Blobs(settings.blobs), settings.tenant, settings.model, time.time)
         listener = Listener(broker, settings.tenant)
-        begun = time.monotonic()
+        begun, started_at = time.monotonic(), time.time()
         self.stage.start()
-        player = _Player(self, broker)
-        player.start()
         observer.start()
+        player = _Player(self, broker)
         try:
+            self._wait_until_ready(begun, player, observer, listener)
+            player.start()
             seconds = self._watch(begun, player, observer, listener)
         finally:
             self.stop.set()
-            player.join(10.0)
+            if player.ident is not None:
+                player.join(10.0)
             self.stage.stop()
             observer.close()
             listener.close()
         if player.failure is not None:
             raise player.failure
-        first = observer.swaps[0].at - player.started_at if observer.swaps else None
+        fresh = observer.swaps[1:]  # the first is the genesis, which has learned nothing
+        first = fresh[0].at - started_at if fresh else None
         return Ran(player.played, seconds, first, dict(self.deaths), self._rss_mb, observer)
+
+    def _wait_until_ready(self, begun: float, player: _Player, observer: Observer, listener: Listener) -> None:
+        """Until every role may be given work and a model is served: what is played before counts as waiting."""
+        while not self.stop.is_set() and time.monotonic() - begun < READY_S:
+            self.stage.tend()
+            if observer.watcher.current is not None and self.stage.ready():
+                return
+            self._tell(begun, player, observer, listener, Standing({}))
+            self.stop.wait(0.1)
 
     def _watch(self, begun: float, player: _Player, observer: Observer, listener: Listener) -> float:
         """Look on until all is at rest; returns the seconds until then."""
@@ -171,7 +184,6 @@ class _Player(threading.Thread):
     def __init__(self, demo: Demo, broker: Broker) -> None:
         super().__init__(name="player", daemon=True)
         self._demo, self._broker = demo, broker
-        self.started_at = time.time()
         self.played = Played()
         self.failure: CurrereError | None = None
 

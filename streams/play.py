@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from schemas import topics
@@ -66,18 +66,44 @@ class Played:
         return self.interactions + self.feedback
 
 
-@dataclass
-class _Acknowledgements:
-    """What the log has answered so far."""
+class _Sender:
+    """Sends events to one log and counts what it acknowledges. Raises BrokerError when topics are missing."""
 
-    taken: int = 0
-    failures: list[str] = field(default_factory=list)
+    def __init__(self, broker: Broker, clock: Clock) -> None:
+        self._address, self._clock = broker.address, clock
+        self._partitions, self._producer = broker.partitions(), broker.producer()
+        self.sent = self.taken = 0
+        self._failures: list[str] = []
+        if missing := {topics.INTERACTION.name, topics.FEEDBACK.name} - set(self._partitions):
+            raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
 
-    def __call__(self, offset: int | None, error: str | None) -> None:
+    def send(self, event: Classroom) -> None:
+        """Enqueue ``event``. Raises TooLarge, and BrokerError for an earlier event that was not taken."""
+        self._producer.send(message_of(event, self._partitions), self._acknowledged)
+        self.sent += 1
+        self._producer.poll()
+        self._raise_failure()
+
+    def wait_for(self, most_missing: int) -> None:
+        """Return once at most so many are not acknowledged. Raises BrokerError for one that was not taken, or silence."""
+        heard, at = self.taken, self._clock()
+        while self.sent - self.taken > most_missing:
+            self._producer.flush(REPORT_S)
+            self._raise_failure()
+            if self.taken > heard:
+                heard, at = self.taken, self._clock()
+            elif self._clock() - at > PATIENCE_S:
+                raise BrokerError(f"{self._address} has acknowledged nothing for {PATIENCE_S:.0f} s; play again")
+
+    def _acknowledged(self, offset: int | None, error: str | None) -> None:
         if error is None:
             self.taken += 1
         else:
-            self.failures.append(error)
+            self._failures.append(error)
+
+    def _raise_failure(self) -> None:
+        if self._failures:
+            raise BrokerError(f"{self._address} did not take an event: {self._failures[0]}; play again")
 
 
 def play(
@@ -99,43 +125,29 @@ def play(
         BrokerError: topics are missing, or the log did not take an event or fell silent; play again.
         TooLarge: an event has more bytes than a value may have.
     """
-    stop = stop or threading.Event()
-    partitions = broker.partitions()
-    if missing := {topics.INTERACTION.name, topics.FEEDBACK.name} - set(partitions):
-        raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
-    producer, answers = broker.producer(), _Acknowledgements()
-    begun, reported, played = clock(), clock(), Played()
-    first: datetime | None = None
+    stop, sender = stop or threading.Event(), _Sender(broker, clock)
+    begun = reported = clock()
+    interactions, stopped = 0, False
+    first = reached = None
 
-    def wait_for(most_missing: int) -> None:
-        heard, at = answers.taken, clock()
-        while played.sent - answers.taken > most_missing and not answers.failures:
-            producer.flush(REPORT_S)
-            if answers.taken > heard:
-                heard, at = answers.taken, clock()
-            elif clock() - at > PATIENCE_S:
-                raise BrokerError(f"{broker.address} has acknowledged nothing for {PATIENCE_S:.0f} s; play again")
-        if answers.failures:
-            raise BrokerError(f"{broker.address} did not take an event: {answers.failures[0]}; play again")
+    def played() -> Played:
+        feedback = sender.sent - interactions
+        return Played(interactions, feedback, sender.taken, clock() - begun, reached, stopped)
 
     for event in events:
         first = first or event.envelope.time
-        reached = max(played.reached or first, event.envelope.time)
-        wait_s = begun + pace.due_s(played.sent, (reached - first).total_seconds()) - clock()
-        if stop.wait(wait_s) if wait_s > 0 else stop.is_set():
-            played = replace(played, stopped=True)
+        ahead = max(reached or first, event.envelope.time)
+        wait_s = begun + pace.due_s(sender.sent, (ahead - first).total_seconds()) - clock()
+        stopped = stop.wait(wait_s) if wait_s > 0 else stop.is_set()
+        if stopped:
             break
-        producer.send(message_of(event, partitions), answers)
-        producer.poll()
-        said = isinstance(event.data, Interaction)
-        played = replace(
-            played, interactions=played.interactions + said, feedback=played.feedback + (not said), reached=reached
-        )
-        wait_for(most_unacknowledged)
-        if (now := clock()) - reported >= REPORT_S:
-            reported = now
-            on_progress(replace(played, acknowledged=answers.taken, seconds=now - begun))
-    wait_for(0)
-    played = replace(played, acknowledged=answers.taken, seconds=clock() - begun)
-    on_progress(played)
-    return played
+        sender.send(event)
+        sender.wait_for(most_unacknowledged)
+        reached, interactions = ahead, interactions + isinstance(event.data, Interaction)
+        if clock() - reported >= REPORT_S:
+            reported = clock()
+            on_progress(played())
+    sender.wait_for(0)
+    done = played()
+    on_progress(done)
+    return done

@@ -52,6 +52,9 @@ class Stage(Protocol):
     def start(self) -> None:
         """Start every role."""
 
+    def ready(self) -> bool:
+        """Whether every role may be given work."""
+
     def tend(self) -> None:
         """See that the roles run. Raises CurrereError when one cannot."""
 
@@ -106,7 +109,9 @@ class KafkaStage:
         self.store.ping()
         self.since: Mapping[str, int] = begin_at_end(self.broker, self.store, settings.tenant)
         given = settings.model_dump(mode="json", exclude_none=True)
-        self._supervisor = Supervisor(tuple(ROLES), environment_of(given), folder / "logs", on_death)
+        self._supervisor = Supervisor(
+            tuple(ROLES), environment_of(given), folder / "logs", ports=True, on_death=on_death
+        )
 
     def pids(self) -> Sequence[int]:
         """This process and the roles'."""
@@ -115,6 +120,10 @@ class KafkaStage:
     def start(self) -> None:
         """Start the processes; call it from a thread that outlives them."""
         self._supervisor.start()
+
+    def ready(self) -> bool:
+        """Whether every process says so."""
+        return self._supervisor.ready()
 
     def tend(self) -> None:
         """Start again what died. Raises RoleDied."""
@@ -146,6 +155,7 @@ class EmbeddedStage:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failure: list[BaseException] = []
+        self._begun: set[str] = set()
 
     def pids(self) -> Sequence[int]:
         """This process, which is all of them but the store."""
@@ -156,6 +166,10 @@ class EmbeddedStage:
         self._threads = [threading.Thread(target=self._run, args=(role,), name=role, daemon=True) for role in ROLES]
         for thread in self._threads:
             thread.start()
+
+    def ready(self) -> bool:
+        """Whether every thread has what it needs."""
+        return self._begun >= set(ROLES)
 
     def tend(self) -> None:
         """Raise what a role has raised."""
@@ -198,6 +212,8 @@ class EmbeddedStage:
             self._failure.append(error)
 
     def _step(self, engine: MemoryEngine, log: MemoryLog) -> None:
+        engine.step()
+        self._begun.add(engine.at.role)
         while not self._stop.is_set():
             if not engine.step():
                 log.wait(IDLE_S)
@@ -209,6 +225,7 @@ class EmbeddedStage:
 
         fix_threads()
         worker, name = worker_of(shop, 0), topics.TRAIN_REQUEST.name
+        self._begun.add("worker")
         while not self._stop.is_set():
             at = worker.offsets.get(f"{name}/0", 0)
             _, end = log.ends(name, 0)

@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from schemas.errors import CurrereError
+from streams.embedded import free_port
 from streams.leash import leashed
 
 STOP_S = 10.0
@@ -29,6 +32,7 @@ class Child:
 
     role: str
     process: subprocess.Popen[bytes]
+    port: int | None
     deaths: int = 0
 
 
@@ -36,6 +40,7 @@ class Child:
 class Supervisor:
     """Runs ``roles`` as processes under ``environment``; their output goes to ``logs``/ROLE.log, or is passed through.
 
+    With ``ports`` each role serves /metrics and /healthz on a port of its own, and ``ready`` asks there.
     ``start`` and ``tend`` are called from one thread that lives as long as the children must: on Linux a child dies
     with the thread that started it.
     """
@@ -43,6 +48,7 @@ class Supervisor:
     roles: Sequence[str]
     environment: Mapping[str, str]
     logs: Path | None = None
+    ports: bool = False
     on_death: Callable[[str, int], None] = field(default=lambda role, status: None)
     children: dict[str, Child] = field(default_factory=dict)
 
@@ -50,7 +56,8 @@ class Supervisor:
         """Start every role that does not run."""
         for role in self.roles:
             if role not in self.children:
-                self.children[role] = Child(role, self._spawn(role))
+                port = free_port() if self.ports else None
+                self.children[role] = Child(role, self._spawn(role, port), port)
 
     def tend(self) -> None:
         """Start again what has died. Raises RoleDied after ``MOST_DEATHS``."""
@@ -63,7 +70,13 @@ class Supervisor:
             if child.deaths > MOST_DEATHS:
                 where = f"see {self.logs / child.role}.log" if self.logs else "its output is above"
                 raise RoleDied(f"{child.role} ended {child.deaths} times, last with status {status}; {where}")
-            child.process = self._spawn(child.role)
+            child.process = self._spawn(child.role, child.port)
+
+    def ready(self) -> bool:
+        """Whether every role says that it may be given work."""
+        return bool(self.children) and all(
+            child.port is None or _is_ready(child.port) for child in self.children.values()
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Start, tend until ``stop``, then stop all."""
@@ -88,13 +101,11 @@ class Supervisor:
                 process.wait()
         self.children.clear()
 
-    def _spawn(self, role: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, role: str, port: int | None) -> subprocess.Popen[bytes]:
         command = leashed([sys.executable, "-m", "streams.cli", "up", role])
-        environment = {
-            **os.environ,
-            **self.environment,
-            "CURRERE_INSTANCE": self.environment.get("CURRERE_INSTANCE", "0"),
-        }
+        environment = {**os.environ, "CURRERE_INSTANCE": "0", **self.environment}
+        if port is not None:
+            environment["CURRERE_METRICS_PORT"] = str(port)
         if self.logs is None:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -102,3 +113,14 @@ class Supervisor:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -27,7 +27,7 @@ def build() -> typer.Typer:
         name=NAME,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Classroom events in, a model that learns while it serves out. Settings: `currere settings`.",
     )

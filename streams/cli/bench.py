@@ -28,7 +28,7 @@ def bench(
 ) -> None:
     """Run a benchmark, or list them.
 
-    Example: `currere bench talkmoves --help`
+    Example: currere bench talkmoves --help
     """
     found = entries()
     if name is None:

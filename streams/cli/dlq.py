@@ -46,7 +46,7 @@ def list_(
 ) -> None:
     """List the open dead letters: those that nobody has sent again or given up.
 
-    Example: `currere dlq list --reason unusable --topic edu.feedback.v1`
+    Example: currere dlq list --reason unusable --topic edu.feedback.v1
     """
     from schemas.envelope import Origin
     from streams.letters import Wanted, letters, resolutions
@@ -90,7 +90,7 @@ def show(
 ) -> None:
     """Show one dead letter whole: why, the record's headers and value, and what was decided.
 
-    Example: `currere dlq show edu.interaction.v1/3/77120`
+    Example: currere dlq show edu.interaction.v1/3/77120
     """
     from streams.letters import find, resolutions
 
@@ -136,7 +136,7 @@ def retry(
     A copy is a new input and is judged anew: first mend what was wrong. An event whose id was seen meanwhile is a
     duplicate; one that conflicted before conflicts again.
 
-    Example: `currere dlq retry --all --reason unusable --why "the task is configured now"`
+    Example: currere dlq retry --all --reason unusable --why "the task is configured now"
     """
     from streams.letters import retry as send_again
 
@@ -159,7 +159,7 @@ def drop(
 ) -> None:
     """Give dead letters up: they are open no longer. Nothing is deleted; retention does that.
 
-    Example: `currere dlq drop edu.feedback.v1/0/12 --why "a test of the rater's tool"`
+    Example: currere dlq drop edu.feedback.v1/0/12 --why "a test of the rater's tool"
     """
     from streams.letters import drop as give_up
 

@@ -22,7 +22,7 @@ def doctor(
 
     A `warn` works, and may bite.
 
-    Example: `currere doctor --kafka kafka:9092 --redis redis://redis:6379/0`
+    Example: currere doctor --kafka kafka:9092 --redis redis://redis:6379/0
     """
     from rich.console import Console
 

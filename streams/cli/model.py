@@ -34,7 +34,7 @@ def list_(
 ) -> None:
     """List the checkpoints, newest first. Versions between two of them are reached by deltas.
 
-    Example: `currere model list --limit 10`
+    Example: currere model list --limit 10
     """
     from streams.checkpoints import history
 
@@ -62,7 +62,7 @@ def show(
 ) -> None:
     """Show one checkpoint whole: digests, fingerprint, settings, where it lies.
 
-    Example: `currere model show latest`
+    Example: currere model show latest
     """
     from streams.checkpoints import kept_as
 
@@ -92,7 +92,7 @@ def evaluate(
 
     `macro_f1` is the mean over the classes besides `none`, `macro_f1_all` over all.
 
-    Example: `currere model evaluate latest lessons.jsonl.gz --json`
+    Example: currere model evaluate latest lessons.jsonl.gz --json
     """
     from learners.fingerprint import fix_threads
     from streams import recorded

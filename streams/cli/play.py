@@ -32,7 +32,7 @@ def play(
 
     Ids come from the recording: whoever was interrupted plays again, and what Kafka has already counts once.
 
-    Example: `currere play lessons.jsonl.gz --speed 60 --events 1000`
+    Example: currere play lessons.jsonl.gz --speed 60 --events 1000
     """
     from streams import recorded
     from streams.play import Pace

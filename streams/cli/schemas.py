@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Write a JSON Schema for every version of every event, and one AsyncAPI document.
 
-    Example: `currere schemas export ./contract`
+    Example: currere schemas export ./contract
     """
     from schemas import publish
 

@@ -47,7 +47,7 @@ class Row(NamedTuple):
 def settings(as_json: Json = False) -> None:
     """List all settings. Environment variables (`CURRERE_` and the name in capitals) go over `currere.toml`.
 
-    Example: `CURRERE_PARTITIONS=8 currere settings`
+    Example: CURRERE_PARTITIONS=8 currere settings
     """
     from streams.settings import FILE, load
 

@@ -17,7 +17,7 @@ Partitions = typer.Option(None, min=1, help="of per-session topics, over the set
 def create(partitions: int | None = Partitions, kafka: Kafka = None, as_json: Json = False) -> None:
     """Create the topics that are absent, with their settings. What is there is left as it is.
 
-    Example: `currere topics create --partitions 8 --kafka kafka:9092`
+    Example: currere topics create --partitions 8 --kafka kafka:9092
     """
     from schemas.topics import ALL
     from streams.assembly import partitions_of
@@ -35,7 +35,7 @@ def create(partitions: int | None = Partitions, kafka: Kafka = None, as_json: Js
 def check(partitions: int | None = Partitions, kafka: Kafka = None, as_json: Json = False) -> None:
     """Compare each topic's partitions and settings with what they should be; exit status 1 if they differ.
 
-    Example: `currere topics check --json`
+    Example: currere topics check --json
     """
     from schemas.topics import ALL
     from streams.assembly import partitions_of
