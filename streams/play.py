@@ -85,7 +85,7 @@ class _Sender:
         self._raise_failure()
 
     def wait_for(self, most_missing: int) -> None:
-        """Return once at most so many are not acknowledged. Raises BrokerError for one that was not taken, or silence."""
+        """Return once at most so many are missing. Raises BrokerError for one that was not taken, or for silence."""
         heard, at = self.taken, self._clock()
         while self.sent - self.taken > most_missing:
             self._producer.flush(REPORT_S)

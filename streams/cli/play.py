@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,11 +53,25 @@ def play(
             note = f"{played.feedback:,} feedbacks, {played.sent / max(played.seconds, 1e-9):,.0f} events/s"
             bar.update(task, completed=played.interactions, note=note)
 
-        done = publish(planned, broker_of(settings), pace, on_progress=show)
+        done = publish(planned, broker_of(settings), pace, stop=_on_interrupt(), on_progress=show)
     if as_json:
         show_json({**asdict(done), "reached": done.reached and done.reached.isoformat()})
-        return
-    typer.echo(
-        f"{done.interactions:,} interactions and {done.feedback:,} feedbacks in {done.seconds:.1f} s, "
-        f"all acknowledged by {settings.kafka}"
-    )
+    else:
+        typer.echo(
+            f"{done.interactions:,} interactions and {done.feedback:,} feedbacks in {done.seconds:.1f} s, "
+            f"all acknowledged by {settings.kafka}" + (", then interrupted; play again for the rest" * done.stopped)
+        )
+    if done.stopped:
+        raise typer.Exit(130)
+
+
+def _on_interrupt() -> threading.Event:
+    """An event that Ctrl-C sets, so that what was sent is acknowledged; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    return stop
