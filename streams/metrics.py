@@ -96,6 +96,14 @@ class RoleMetrics:
         for name, labels, value in gauges:
             self.metrics.gauge(name, value, **labels)
 
+    def outbox(self, partition: int, records: int) -> None:
+        """How many outputs are decided and not yet acknowledged."""
+        self.metrics.gauge("outbox_records", records, role=self.role, partition=str(partition))
+
+    def pending(self, partition: int, entries: int) -> None:
+        """How many entries the store holds."""
+        self.metrics.gauge("pending_entries", entries, role=self.role, partition=str(partition))
+
     def _outcome(self, output: Output) -> None:
         match output.data:
             case DeadLetter(topic=topic, reason=reason):

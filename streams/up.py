@@ -110,6 +110,7 @@ class RoleProcess:
     def _guard(self, engine: KafkaEngine) -> None:
         """Standing still is not health: end the process, so that another takes its partitions."""
         while not self.stop.wait(1.0):
+            engine.metrics.gauge("poll_age_seconds", time.monotonic() - engine.vitals.polled, role=self.role)
             found = self._judge(engine)
             if not found.alive:
                 self._stalled = "; ".join(found.why)

@@ -92,7 +92,7 @@ class KafkaEngine:
             raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
         if len(set(self.counts.values())) > 1:
             raise PartitionsChanged(f"{self.counts}: the topics of a role have one partition count")
-        self._lanes = Lanes(time.time, settings.batch, settings.tick_s, settings.beat_s)
+        self._lanes = Lanes(time.time, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
         self._assigned: dict[int, set[str]] = defaultdict(set)
         self._retry: dict[int, float] = {}
         self._paused: set[int] = set()
@@ -113,6 +113,8 @@ class KafkaEngine:
         next_second = 0.0
         try:
             while not stop.is_set():
+                if self._lanes.ended:
+                    raise BrokerError(f"{self.role}: deciding has ended on an unexpected error, which is logged above")
                 self._poll()
                 self._reassign()
                 self._press_back()
@@ -140,6 +142,9 @@ class KafkaEngine:
             },
             logger=KAFKA_LOG,
         )
+
+    def _on_batch(self, seconds: float) -> None:
+        self.metrics.observe("batch_seconds", seconds, role=self.role)
 
     def _poll(self) -> None:
         first = self._consumer.poll(0.05)

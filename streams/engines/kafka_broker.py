@@ -38,6 +38,26 @@ NO_LEADER_YET = (
 LOG = logging.getLogger("streams.kafka")  # librdkafka's lines go here instead of to standard error
 
 
+class Seldom(logging.Filter):
+    """Lets a message through once in ``every_s`` seconds: without a broker librdkafka says so twenty times a second."""
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self.every_s = every_s
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the first words of a line were not said a moment ago."""
+        words = record.getMessage().split("[")[0]
+        if record.created - self._said.get(words, 0.0) < self.every_s:
+            return False
+        self._said[words] = record.created
+        return True
+
+
+LOG.addFilter(Seldom(10.0))
+
+
 def record_of(message: KafkaMessage) -> Record:
     """A consumed message as a Record; the time is the log's append time."""
     found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # its stub is wider

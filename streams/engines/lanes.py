@@ -52,8 +52,16 @@ class Lane:
 class Lanes:
     """All lanes of a process and the thread that serves them in turn."""
 
-    def __init__(self, clock: Callable[[], float], batch: int, tick_s: float, beat_s: float) -> None:
-        self.clock, self.batch, self.tick_s, self.beat_s = clock, batch, tick_s, beat_s
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        batch: int,
+        tick_s: float,
+        beat_s: float,
+        on_batch: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self.clock, self.batch, self.tick_s, self.beat_s, self.on_batch = clock, batch, tick_s, beat_s, on_batch
+        self.ended = False  # by ``close``, or by an error that no lane expects
         self.lanes: dict[int, Lane] = {}
         self._wake = threading.Condition()
         self._stop = False
@@ -109,6 +117,12 @@ class Lanes:
         self._thread.join()
 
     def _serve(self) -> None:
+        try:
+            self._serve_until_stopped()
+        finally:
+            self.ended = True
+
+    def _serve_until_stopped(self) -> None:
         while True:
             with self._wake:
                 lane = self._next()
@@ -133,6 +147,8 @@ class Lanes:
         now = self.clock()
         try:
             lane.decided += lane.runner.process(records, now)
+            if records:
+                self.on_batch(self.clock() - now)
             if not records and now >= lane.next_beat:
                 lane.runner.beat()
         except CurrereError as error:

@@ -29,6 +29,7 @@ HELD = "held"  # the origins under SENT, one a line; those decided since are abs
 SAID = "said"  # the ids of what an earlier owner published without an input that caused it, one a line
 MOST_UNACKNOWLEDGED = 5_000  # outputs on their way before a shard waits
 DUE_EVERY_S = 10.0  # how often a resident shard asks what is due
+COUNT_EVERY_S = 5.0  # how often the entries in the store are counted
 CHUNK = 1_000  # adopted inputs a commit
 
 
@@ -74,6 +75,7 @@ class ShardRunner:
         self.held: set[Origin] = set()
         self.said: set[str] = set()
         self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
+        self._next_count = 0.0
         self._next_due = 0.0
 
     @property
@@ -142,6 +144,7 @@ class ShardRunner:
             self._waiting = wanted - decided
             self.outbox.send(messages)
         self.metrics.batch(records, outputs, plan.gauges)
+        self._count(now)
         return len(records)
 
     def beat(self) -> None:
@@ -154,6 +157,13 @@ class ShardRunner:
         self.producer.flush(timeout_s)
         if self.outbox.failure is None:
             self.beat()
+
+    def _count(self, now: float) -> None:
+        """Tell what the shard holds, now and then: counting is a call to the store."""
+        self.metrics.outbox(self.shard.partition, self.unacknowledged)
+        if now >= self._next_count:
+            self._next_count = now + COUNT_EVERY_S
+            self.metrics.pending(self.shard.partition, self.store.count(self.shard))
 
     def _commit(self, commit: Commit, messages: Sequence[Message] = ()) -> None:
         trim, known = self.outbox.trim()
