@@ -21,9 +21,9 @@ from streams.compose import genesis_request, step_request
 from streams.judge import Judge
 from streams.message import Message
 from streams.processor import Batch, Input, Output, Plan, conflict_or_repeat, event_digest, fate, fate_of, waiting_key
-from streams.remember import Made, Remembered, Waiting, payload_key
+from streams.remember import LINE, Made, Remembered, Waiting, payload_key
 
-GENESIS = "genesis"
+GENESIS, EMPTY = "genesis", b"[]"
 MOST_REQUEST_BYTES = topics.MAX_VALUE_BYTES - 50_000  # of a request's examples; its frame takes the rest
 EXAMPLE_OVERHEAD_BYTES = 32  # comma, replay count, weight
 
@@ -94,6 +94,8 @@ class Curate:
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Judge and remember what came, then compose the requests that are due."""
+        if not (batch.inputs or batch.due or batch.sent) and GENESIS in values and values.get(LINE, EMPTY) == EMPTY:
+            return Plan()  # nothing came and nobody waits: an idle tick costs nothing
         table = Table(self.curation, batch, values, Judge.load(values),
                       Remembered.load(values, self.curation.memory, self.made))  # fmt: skip
         if GENESIS not in values:
