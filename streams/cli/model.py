@@ -109,10 +109,10 @@ def evaluate(
     with progress_bar("interactions") as bar:
         task = bar.add_task(f"evaluating {served.version}", total=None, note="")
         found = judge(served, lessons, Scoring(settings.model), lambda read: bar.update(task, completed=read))
+    typer.echo(f"{served.version} on {file}", err=as_json)
     if as_json:
         show_json(found)
         return
-    typer.echo(f"{served.version} on {file}")
     rows = [(task, *(_number(metrics.get(name)) for name in METRICS)) for task, metrics in found.items()]
     show_table(("task", *METRICS), rows)
     for name, metrics in found.items():
