@@ -13,9 +13,10 @@ from typing import Any
 from schemas import topics
 from schemas.envelope import Origin
 from schemas.topics import Topic
-from streams.books import Books, readable
+from streams.books import Books
 from streams.engines.broker import Broker
-from streams.ledger import NONE, Finding, attributes, hashed
+from streams.hearing import pairs
+from streams.ledger import NONE, Finding, attributes, hashed, readable
 
 LOST = ("lost", "not-applied")
 DUPLICATED = ("two-outcomes", "two-contents", "applied-twice")
@@ -166,7 +167,7 @@ def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:
     for origin in left:
         for record in books.broker.read(origin.topic, origin.partition, origin.offset, origin.offset + 1):
             data = readable(record.value)
-            judgement = data.get("judgement") or {}
+            judgement = dict(pairs(data.get("judgement")))
             wanted[origin] = {hashed(topics.INTERACTION.name, str(data.get("interaction")))}
             if judgement.get("kind") == "retraction":
                 wanted[origin].add(hashed(topics.FEEDBACK.name, str(judgement.get("feedback"))))

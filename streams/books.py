@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic_core import from_json
 
 from schemas import codec, topics
 from schemas.envelope import Origin
@@ -16,7 +15,20 @@ from schemas.errors import BadEvent
 from schemas.topics import Topic
 from streams.chain import Chain, follow
 from streams.engines.broker import Broker
-from streams.ledger import NONE, Attributes, Ends, Findings, Ledger, Once, attributes, ends_of, hashed, read_all
+from streams.hearing import Heard, pairs
+from streams.ledger import (
+    NONE,
+    Attributes,
+    Ends,
+    Findings,
+    Ledger,
+    Once,
+    attributes,
+    ends_of,
+    hashed,
+    read_all,
+    readable,
+)
 from streams.message import Record
 
 EXAMPLE = topics.EXAMPLE.name
@@ -62,6 +74,7 @@ class Books:
         self.dead_requests: set[int] = set()
         self.replayed: Counter[str] = Counter()  # by task/class, what requests repeated
         self.fed_ms = {p: np.zeros(max(end - start, 0), np.int64) for p, (start, end) in self.ends[EXAMPLE].items()}
+        self.heard = Heard()
         self._examples: dict[int, Origin] = {}  # by id, where its first record stands
         self._knew: dict[int, int] = {}  # by id, the next offset of the model that predicted
         self._fresh: dict[int, list[int]] = {}  # by a request's offset, what the fold takes of it
@@ -77,6 +90,9 @@ class Books:
                 self.ledgers[topic.name].came(record)
         for record in self.all(topics.PREDICTION):
             self._outcome(record, attributes(record))
+        for record in self.all(topics.DRIFT):
+            if self._first(record, attributes(record)) and (data := readable(record.value)).get("model") == self.model:
+                self.heard.drift(data)
         for record in self.all(topics.EXAMPLE):
             self._example(record)
         for topic in (topics.FATE, *topics.DEAD_LETTERS):
@@ -86,7 +102,6 @@ class Books:
             self._request(record)
         for record in self.all(topics.TRAIN_STEP):
             self._step(record)
-        self.counts[topics.DRIFT.name] = sum(1 for record in self.all(topics.DRIFT) if self._first(record))
 
     def resent(self) -> int:
         """Records that repeat one under the same id."""
@@ -96,9 +111,8 @@ class Books:
         """The tenant's records of ``topic`` that are in view."""
         return read_all(self.broker, topic.name, self.ends[topic.name], self.tenant)
 
-    def _first(self, record: Record) -> bool:
+    def _first(self, record: Record, said: Attributes) -> bool:
         """Whether this is the first record of its id from one of our roles; one with other content is a finding."""
-        said = attributes(record)
         if not said.source.startswith(self.source):
             self.findings.add("foreign", record.origin, f"{said.id!r} was written by {said.source!r}, which is no role")
             return False
@@ -113,7 +127,7 @@ class Books:
 
     def _outcome(self, record: Record, said: Attributes) -> bool:
         """Enter an outcome; whether it is one, and the first of its id."""
-        if not self._first(record):
+        if not self._first(record, said):
             return False
         for origin in said.origins:
             ledger = self.ledgers.get(origin.topic)
@@ -139,16 +153,16 @@ class Books:
             if known:
                 ledger.excuse(record.origin)  # a repetition; curate gives it a fate or a dead letter if it sees it
             return
-        self._examples[hashed(said.id)] = record.origin
-        data = readable(record.value)
-        self.counts[f"example {data.get('kind')}"] += 1
+        id_, data = hashed(said.id), readable(record.value)
+        self._examples[id_], self._knew[id_] = record.origin, next_offset(data.get("predicted_by"))
         if data.get("kind") in ("judgement", "retraction"):
             ledger.excuse(record.origin)
-        self._knew[hashed(said.id)] = next_offset(data.get("predicted_by"))
-        fed = (self.ledgers[topics.FEEDBACK.name].arrived_ms(origin) for origin in said.origins)
         if data.get("kind") == "label":
+            fed = (self.ledgers[topics.FEEDBACK.name].arrived_ms(origin) for origin in said.origins)
             start, _ = self.ends[EXAMPLE][record.origin.partition]
             self.fed_ms[record.origin.partition][record.origin.offset - start] = next(fed, None) or 0
+        if data.get("kind") == "label" and data.get("model") == self.model:
+            self.heard.example(id_, data)
 
     def _bad_end(self, topic: Topic, record: Record) -> None:
         if self._outcome(record, attributes(record)):
@@ -164,14 +178,15 @@ class Books:
         if manifest.get("model", self.model) != self.model:
             return
         ledger.came(record)
-        request, first = hashed(said.id), self._first(record)
+        request, first = hashed(said.id), self._first(record, said)
         if request in self.requests:
             ledger.excuse(record.origin)  # a repetition; the fold passes it over, with a step or without
-        ids = {hashed(one["id"]): one["id"] for one in manifest.get("new", ())}
+        ids = {id_: str(one["id"]) for id_, one in examples_in(manifest, "new").items()}
         if first:
             self.requests[request] = record.origin.offset
             self._place(record, said, ids)
-            self.replayed.update(class_ for one in manifest.get("replayed", ()) for class_ in classes_of(one["labels"]))
+            for one in examples_in(manifest, "replayed").values():
+                self.replayed.update(f"{task}/{value}" for task, value in pairs(one.get("labels")))
         if ledger.outcome(record.origin) != NONE:
             self.dead_requests.add(request)
             return  # a dead letter changes nothing
@@ -197,9 +212,10 @@ class Books:
         said, data = attributes(record), readable(record.value)
         if data.get("model", self.model) != self.model or not self._outcome(record, said):
             return
-        for origin in said.origins:
+        for origin in (origin for origin in said.origins if origin.topic == topics.TRAIN_REQUEST.name):
             fresh = set(self._fresh.get(origin.offset, ()))
-            taken = {hashed(id_): id_ for id_ in data.get("new", ())} if data.get("applied") else {}
+            listed = data.get("new") if data.get("applied") else None
+            taken = {hashed(id_): id_ for id_ in listed if isinstance(id_, str)} if isinstance(listed, list) else {}
             for id_ in taken.keys() - fresh:
                 self.findings.add(
                     "applied-twice", record.origin, f"{taken[id_]} was learned from before, or is not new"
@@ -223,15 +239,6 @@ class Books:
         return self._last_applied >= (newest.last if newest else 0)
 
 
-def readable(value: bytes | None) -> dict[str, Any]:
-    """The JSON object that ``value`` holds; empty if it holds none, which its reader must have made a dead letter."""
-    try:
-        found = from_json(value or b"")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def manifest_of(record: Record) -> dict[str, Any]:
     """The manifest of a bulk record; empty if it has none."""
     try:
@@ -240,12 +247,14 @@ def manifest_of(record: Record) -> dict[str, Any]:
         return {}
 
 
-def classes_of(labels: Mapping[str, object]) -> list[str]:
-    """``task/class`` of each label that is one class."""
-    return [f"{task}/{value}" for task, value in labels.items() if isinstance(value, str)]
+def examples_in(manifest: Mapping[str, Any], name: str) -> dict[int, Mapping[str, Any]]:
+    """The examples of a request's list by the hash of their id, each once."""
+    listed = manifest.get(name)
+    whole = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return {hashed(one["id"]): one for one in whole if isinstance(one.get("id"), str)}
 
 
 def next_offset(version: object) -> int:
     """The next offset in a version ``lineage:next-offset``; 0 for the model before any."""
     _, _, offset = str(version).rpartition(":")
-    return int(offset) if offset.isdecimal() else 0
+    return int(offset) if offset.isdecimal() and len(offset) < 20 else 0

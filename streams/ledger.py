@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from pydantic_core import from_json
 
 from schemas.envelope import Origin
 from streams.engines.broker import Broker
@@ -47,6 +48,15 @@ def hashed(*parts: str | bytes) -> int:
     """XXH3-64 of ``parts``, never ``NONE``: of a million ids, two fall together once in 37 million audits."""
     joined = b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)
     return xxhash.xxh3_64_intdigest(joined) or 1
+
+
+def readable(value: bytes | None) -> dict[str, Any]:
+    """The JSON object that ``value`` holds; empty if it holds none, which its reader must have made a dead letter."""
+    try:
+        found = from_json(value or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Attributes(NamedTuple):

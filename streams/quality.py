@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from learners.confusion import Matrix, f1_by_class, macro, matthews
-from learners.metrics import Prequential
-from schemas import codec, topics
-from schemas.drift import Drift
-from schemas.errors import BadEvent
-from schemas.prediction import Example, Output
-from streams.books import Books
-from streams.ledger import attributes, hashed
+from streams.hearing import DriftMark, Heard, TaskHeard
 
 NONE_CLASS = "none"  # the class that macro F1 leaves out
 WINDOW, FEWEST, MOST = 0.1, 200, 2_000  # labels a point of a curve: this share of all, within these bounds
 POINTS = 150
 FIRST = 30  # labels before a curve begins
-
-
-class DriftMark(NamedTuple):
-    """After ``labels`` labels, ``detector`` saw the mean error go from ``before`` to ``after``."""
-
-    labels: int
-    detector: str
-    before: float
-    after: float
-
 
 Codes = npt.NDArray[np.int64]
 
@@ -70,82 +51,16 @@ class Quality:
     drifts: tuple[DriftMark, ...] = ()
 
 
-@dataclass
-class _Seen:
-    """The labels of one task as they come, and what each way to predict said; classes are numbered as they come."""
-
-    names: dict[str, int] = field(default_factory=dict)
-    truth: array[int] = field(default_factory=lambda: array("H"))
-    said: dict[str, array[int]] = field(
-        default_factory=lambda: {name: array("H") for name in ("model", "majority", "untrained")}
-    )
-    counts: Counter[str] = field(default_factory=Counter)
-    drifts: list[DriftMark] = field(default_factory=list)
-
-    def hear(self, label: str, probabilities: Mapping[str, float]) -> None:
-        first = next(iter(probabilities))
-        most = max(self.counts, key=self.counts.__getitem__) if self.counts else first
-        said = {"model": max(probabilities, key=probabilities.__getitem__), "majority": most, "untrained": first}
-        for name, found in said.items():
-            self.said[name].append(self._code(found))
-        self.truth.append(self._code(label))
-        self.counts[label] += 1
-
-    def _code(self, name: str) -> int:
-        return self.names.setdefault(name, len(self.names))
-
-
-def quality(books: Books) -> dict[str, Quality]:
-    """The quality by task, tasks with most labels first. Raises BrokerError."""
-    drifts = _drifts(books)
-    seen: dict[str, _Seen] = {}
-    prequential = Prequential()
-    for id_, example in _labels(books):
-        for task, label in example.labels.items():
-            output = example.predicted.get(task)
-            if not isinstance(label, str) or output is None or not output.probabilities:
-                continue
-            of_task = seen.setdefault(task, _Seen())
-            of_task.hear(label, output.probabilities)
-            prequential.update(task, label, Output.model_construct(probabilities=output.probabilities), example.delay_s)
-            of_task.drifts += [mark._replace(labels=len(of_task.truth)) for t, mark in drifts.get(id_, ()) if t == task]
-    found = [_quality(task, heard, prequential) for task, heard in seen.items()]
+def quality(heard: Heard) -> dict[str, Quality]:
+    """The quality by task, tasks with most labels first."""
+    found = [_quality(task, of_task) for task, of_task in heard.tasks.items()]
     return {one.task: one for one in sorted(found, key=lambda one: -one.labels)}
 
 
-def _labels(books: Books) -> Iterator[tuple[int, Example]]:
-    """The label examples of the model in log order, the first record of each id; with the id's hash."""
-    met: set[int] = set()
-    for record in books.all(topics.EXAMPLE):
-        try:
-            data = codec.decode_data(Example, record.value or b"")
-        except BadEvent:
-            continue
-        id_ = hashed(attributes(record).id)
-        if data.kind == "label" and data.model == books.model and id_ not in met:
-            met.add(id_)
-            yield id_, data
-
-
-def _drifts(books: Books) -> dict[int, list[tuple[str, DriftMark]]]:
-    """By the hash of the example at which it was seen: task and mark of each drift over everybody."""
-    found: dict[int, list[tuple[str, DriftMark]]] = {}
-    for record in books.all(topics.DRIFT):
-        try:
-            data = codec.decode_data(Drift, record.value or b"")
-        except BadEvent:
-            continue
-        if data.model == books.model and data.cohort == "all":
-            mark = DriftMark(0, data.detector, data.before, data.after)
-            found.setdefault(hashed(data.example), []).append((data.task, mark))
-    return found
-
-
-def _quality(task: str, seen: _Seen, prequential: Prequential) -> Quality:
-    truth, names = np.array(seen.truth, np.int64), list(seen.names)
+def _quality(task: str, heard: TaskHeard) -> Quality:
+    truth, names = np.array(heard.truth, np.int64), list(heard.numbers)
     window = int(np.clip(len(truth) * WINDOW, FEWEST, MOST))
-    scores = {name: _score(truth, np.array(said, np.int64), names, window) for name, said in seen.said.items()}
-    summary = prequential.summary()[task]["all"]
+    scores = {way: _score(truth, np.array(said, np.int64), names, window) for way, said in heard.said.items()}
     return Quality(
         task=task,
         labels=len(truth),
@@ -153,9 +68,9 @@ def _quality(task: str, seen: _Seen, prequential: Prequential) -> Quality:
         model=scores["model"],
         majority=scores["majority"],
         untrained=scores["untrained"],
-        calibration_error=summary["ece"],
-        classes=dict(seen.counts.most_common()),
-        drifts=tuple(seen.drifts),
+        calibration_error=heard.tally.summary(NONE_CLASS)["ece"],
+        classes=dict(heard.counts.most_common()),
+        drifts=tuple(heard.drifts),
     )
 
 

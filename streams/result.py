@@ -71,7 +71,7 @@ def measure(
         store=store,
         data=data,
         freshness=freshness(books, swaps),
-        quality=quality(books),
+        quality=quality(books.heard),
         stages=pace(books),
         memory=memory or {},
         replayed=dict(books.replayed),

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lesson import EVENTS, MODEL, TENANT, Lesson, copied, held, instead, put, records, with_header, without
 
 from learners.request import NEW, encode_request, read_weights
@@ -15,9 +17,15 @@ from schemas.envelope import Origin
 from schemas.model import Checkpoint
 from schemas.topics import Topic
 from schemas.training import TrainRequest, TrainStep
-from streams.audit import Audit, audit
-from streams.engines.memory import MemoryLog
+from streams.audit import Audit, audit, audit_of
+from streams.books import Books
+from streams.engines.memory import ManualClock, MemoryLog
 from streams.message import Record
+from streams.quality import quality
+
+FIELDS = ("id", "kind", "model", "new", "labels", "predicted", "probabilities", "predicted_by", "applied", "judgement",
+          "feedback", "interaction", "cohort", "task", "a", "b", "replayed")  # fmt: skip
+CAUSES = ("", "nonsense", "edu.example.v1/0/0", "edu.feedback.v1/0/0,edu.feedback.v1/7/3", "edu.train-request.v1/0/1")
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +287,29 @@ def test_an_outcome_that_no_role_wrote_is_none(lesson: Lesson) -> None:
     assert (found.lost, "foreign" in kinds(found)) == (1, True)
 
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from(topics.ALL), st.sampled_from(CAUSES), ANYTHING), max_size=12))
+def test_whatever_stands_in_the_topics_the_audit_says_something(planted: list[tuple[Topic, str, object]]) -> None:
+    log = MemoryLog(ManualClock())
+    log.create(topics.ALL, lambda topic: 1)
+    for number, (topic, causes, data) in enumerate(planted):
+        value = json.dumps(data).encode()
+        headers = (("ce_id", b"%d" % (number // 2)), ("ce_source", f"/currere/{TENANT}/x".encode()))
+        bulk = wrapped(value) if topic.bulk else value
+        log.append_raw(topic.name, 0, b"k", bulk, (*headers, ("ce_causes", causes.encode())))
+    books = Books(log, TENANT, MODEL)
+    found = audit_of(books)
+    assert found.inputs >= found.lost - found.examples
+    assert quality(books.heard) is not None
+
+
 def test_the_verdict_says_what_is_wrong(lesson: Lesson) -> None:
     assert of(lesson.log).verdict.startswith("Nothing was lost")
     found = of(copied(lesson.log, without(records(lesson.log, topics.PREDICTION)[0])))
@@ -299,6 +330,10 @@ def _with_manifest(value: bytes, old: bytes, new: bytes) -> bytes:
     size = int.from_bytes(value[:8], "little")
     header = json.loads(value[8 : 8 + size])
     assert header["__metadata__"]["manifest"].encode() == old
-    header["__metadata__"]["manifest"] = new.decode()
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + value[8 + size :]
+    return wrapped(new, header) + value[8 + size :]
+
+
+def wrapped(manifest: bytes, header: dict[str, object] | None = None) -> bytes:
+    """A safetensors value up to its tensors."""
+    text = json.dumps({**(header or {}), "__metadata__": {"manifest": manifest.decode()}}).encode()
+    return len(text).to_bytes(8, "little") + text

@@ -129,7 +129,7 @@ def test_nothing_measured_is_nothing(lesson: Lesson) -> None:
     empty = copied(lesson.log, lambda record: None)
     assert freshness(Books(empty, TENANT, MODEL), []).p50 is None
     assert all(stage.n == 0 and stage.p50 is None for stage in pace(Books(empty, TENANT, MODEL)))
-    assert quality(Books(empty, TENANT, MODEL)) == {}
+    assert quality(Books(empty, TENANT, MODEL).heard) == {}
 
 
 def test_lag_is_what_has_come_and_has_no_outcome_yet(lesson: Lesson) -> None:
@@ -154,7 +154,7 @@ def test_a_stage_s_pace_is_from_receipt_to_receipt(lesson: Lesson, books: Books)
 
 
 def test_quality_is_that_of_the_predictions_made_then(lesson: Lesson, books: Books) -> None:
-    for task, found in quality(books).items():
+    for task, found in quality(books.heard).items():
         judged = [(e.labels[task], e.predicted[task].probabilities) for e in labels(lesson.log)
                   if task in e.labels and task in e.predicted]  # fmt: skip
         names = list(judged[0][1] or ())
@@ -171,7 +171,7 @@ def test_quality_is_that_of_the_predictions_made_then(lesson: Lesson, books: Boo
 
 
 def test_the_last_quarter_is_of_labels(lesson: Lesson, books: Books) -> None:
-    found = quality(books)["teacher_move"]
+    found = quality(books.heard)["teacher_move"]
     judged = [e for e in labels(lesson.log) if "teacher_move" in e.labels and "teacher_move" in e.predicted]
     prequential = Prequential()
     for e in judged[-(len(judged) // 4) :]:
@@ -180,21 +180,21 @@ def test_the_last_quarter_is_of_labels(lesson: Lesson, books: Books) -> None:
 
 
 def test_the_majority_baseline_says_what_was_most_frequent_before_each_label(lesson: Lesson, books: Books) -> None:
-    found = quality(books)["student_move"]
+    found = quality(books.heard)["student_move"]
     truth = [str(e.labels["student_move"]) for e in labels(lesson.log) if "student_move" in e.labels]
     said = [max(dict.fromkeys(truth[:n]), key=truth[:n].count) if n else "none" for n in range(len(truth))]
     assert found.majority.accuracy == pytest.approx(np.mean([a == b for a, b in zip(truth, said, strict=True)]))
 
 
 def test_the_untrained_baseline_says_one_class_and_so_correlates_with_nothing(books: Books) -> None:
-    for found in quality(books).values():
+    for found in quality(books.heard).values():
         assert found.untrained.mcc == 0
         assert found.untrained.last_quarter_mcc == 0
         assert found.untrained.accuracy == pytest.approx(found.classes.get("none", 0) / found.labels)
 
 
 def test_a_curve_ends_with_the_window_that_ends_at_the_last_label(lesson: Lesson, books: Books) -> None:
-    found = quality(books)["teacher_move"]
+    found = quality(books.heard)["teacher_move"]
     assert found.labels < FEWEST == found.window  # so the last window is everything
     assert found.model.curve[-1] == (found.labels, pytest.approx(found.model.mcc, abs=1e-5))
 
@@ -202,7 +202,7 @@ def test_a_curve_ends_with_the_window_that_ends_at_the_last_label(lesson: Lesson
 def test_an_example_that_was_sent_again_is_judged_once(lesson: Lesson, books: Books) -> None:
     log = copied(lesson.log)
     put(log, next(r for r in records(log, topics.EXAMPLE) if example(r).kind == "label"))
-    assert quality(Books(log, TENANT, MODEL)) == quality(books)
+    assert quality(Books(log, TENANT, MODEL).heard) == quality(books.heard)
 
 
 def test_a_drift_stands_at_the_label_at_which_it_was_seen(lesson: Lesson) -> None:
@@ -213,7 +213,7 @@ def test_a_drift_stands_at_the_label_at_which_it_was_seen(lesson: Lesson) -> Non
                  advice="", example=chosen.header("ce_id") or "")  # fmt: skip
     origin = replace(chosen.origin, topic=topics.DRIFT.name)
     put(log, replace(chosen, origin=origin, value=seen.model_dump_json().encode()))
-    (mark,) = quality(Books(log, TENANT, MODEL))["teacher_move"].drifts
+    (mark,) = quality(Books(log, TENANT, MODEL).heard)["teacher_move"].drifts
     assert mark == (41, "adwin", 0.8, 0.4)
 
 
@@ -221,7 +221,10 @@ def test_an_example_that_cannot_be_read_is_passed_over(lesson: Lesson, books: Bo
     log = copied(lesson.log)
     one = next(r for r in records(log, topics.EXAMPLE) if "teacher_move" in example(r).labels)
     broken = copied(log, instead(one, replace(one, value=b"{}")))
-    assert quality(Books(broken, TENANT, MODEL))["teacher_move"].labels == quality(books)["teacher_move"].labels - 1
+    assert (
+        quality(Books(broken, TENANT, MODEL).heard)["teacher_move"].labels
+        == quality(books.heard)["teacher_move"].labels - 1
+    )
 
 
 def test_a_confusion_counts_each_pair() -> None:
