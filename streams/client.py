@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from schemas import topics
 from schemas.codec import encode
+from schemas.drift import Consent
 from schemas.envelope import Envelope
 from schemas.errors import BrokerError, TooLarge
 from schemas.event import Data, Event
@@ -79,7 +80,9 @@ class Client:
         self._producer = broker.producer()
         self._failures: list[str] = []
 
-    def send(self, data: Interaction | Feedback, *, id: str | None = None, time: datetime | None = None) -> str:
+    def send(
+        self, data: Interaction | Feedback | Consent, *, id: str | None = None, time: datetime | None = None
+    ) -> str:
         """Enqueue an event; returns its id. Raises TooLarge, or BrokerError for an earlier event that was not taken."""
         made = event(data, tenant=self.tenant, source=self.source, id=id, time=time)
         self._producer.send(message_of(made, self._partitions), self._acknowledged)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.drift import Drift
 from schemas.prediction import DeadLetter, Example, Fate
 from streams.message import Record
 from streams.processor import Output
@@ -21,6 +22,7 @@ COUNTERS = {
     "late_feedback": ("feedbacks more than an hour after what they judge", ["role"]),
     "fates": ("inputs led nowhere", ["role", "fate"]),
     "contradictions": ("labels that contradict another rater's on the same task", ["role"]),
+    "drifts": ("changes that a detector saw in the errors of a task", ["role", "task", "detector"]),
     "refusals": ("times that the store refused this owner", ["role"]),
     "models_refused": ("snapshots and deltas that failed their checks", ["role"]),
 }
@@ -31,7 +33,6 @@ GAUGES = {
     "pending_entries": ("entries in the store", ["role", "partition"]),
     "outbox_records": ("outputs decided and not yet acknowledged", ["role", "partition"]),
     "memory_items": ("items in replay memory", ["task", "class"]),
-    "drifts": ("drifts seen since the state began", ["task"]),
     "prequential_mcc": ("Matthews correlation over the last labels", ["task"]),
     "prequential_accuracy": ("accuracy over the last labels", ["task"]),
     "model_offset": ("next offset of the model in use", ["role"]),
@@ -110,6 +111,8 @@ class RoleMetrics:
                 self.metrics.count("dead_letters", role=self.role, topic=topic, reason=reason)
             case Fate(fate=kind):
                 self.metrics.count("fates", role=self.role, fate=kind)
+            case Drift(task=task, detector=detector):
+                self.metrics.count("drifts", role=self.role, task=task, detector=detector)
             case Example(delay_s=delay, contradicts=others):
                 if delay > LATE_SECONDS:
                     self.metrics.count("late_feedback", role=self.role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,8 @@ from streams.embedded import free_port
 from streams.leash import leashed
 
 STOP_S = 10.0
-MOST_DEATHS = 20  # of one role; something is wrong that starting again does not mend
+MOST_DEATHS = 20  # of one role, none of which lived long: something is wrong that starting again does not mend
+LONG_LIFE_S = 60.0
 
 
 class RoleDied(CurrereError):
@@ -33,6 +35,7 @@ class Child:
     role: str
     process: subprocess.Popen[bytes]
     port: int | None
+    started: float
     deaths: int = 0
 
 
@@ -57,7 +60,7 @@ class Supervisor:
         for role in self.roles:
             if role not in self.children:
                 port = free_port() if self.ports else None
-                self.children[role] = Child(role, self._spawn(role, port), port)
+                self.children[role] = Child(role, self._spawn(role, port), port, time.monotonic())
 
     def tend(self) -> None:
         """Start again what has died. Raises RoleDied after ``MOST_DEATHS``."""
@@ -65,7 +68,8 @@ class Supervisor:
             status = child.process.poll()
             if status is None:
                 continue
-            child.deaths += 1
+            child.deaths = 1 if time.monotonic() - child.started > LONG_LIFE_S else child.deaths + 1
+            child.started = time.monotonic()
             self.on_death(child.role, status)
             if child.deaths > MOST_DEATHS:
                 where = f"see {self.logs / child.role}.log" if self.logs else "its output is above"
@@ -103,7 +107,9 @@ class Supervisor:
 
     def _spawn(self, role: str, port: int | None) -> subprocess.Popen[bytes]:
         command = leashed([sys.executable, "-m", "streams.cli", "up", role])
-        environment = {**os.environ, "CURRERE_INSTANCE": "0", **self.environment}
+        # A static member keeps its partitions while its role is started again, and is nobody else's on any machine.
+        instance = f"{socket.gethostname()}-{os.getpid()}"
+        environment = {"CURRERE_INSTANCE": instance, **os.environ, **self.environment}
         if port is not None:
             environment["CURRERE_METRICS_PORT"] = str(port)
         if self.logs is None:

@@ -15,7 +15,15 @@ from schemas.errors import ConfigurationError, CurrereError
 from streams.cli import bench
 
 NAME = "currere"
-COMMANDS = ("demo", "up", "play", "doctor", "fold", "settings")  # each is the function of its name in its module
+COMMANDS = (
+    "demo",
+    "up",
+    "play",
+    "doctor",
+    "audit",
+    "fold",
+    "settings",
+)  # each is the function of its name in its module
 GROUPS = ("topics", "schemas", "model", "dlq")  # each is the ``app`` of its module
 
 MISUSE, FAILURE = 2, 1  # exit statuses
@@ -37,8 +45,7 @@ def build() -> typer.Typer:
     for name in GROUPS:
         if find_spec(f"{__name__}.{name}"):
             app.add_typer(import_module(f"{__name__}.{name}").app, name=name)
-    if bench.entries():
-        app.command("bench", context_settings=bench.OPTIONS)(bench.bench)
+    app.command("bench", context_settings=bench.OPTIONS)(bench.bench)
     return app
 
 

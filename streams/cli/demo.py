@@ -43,9 +43,7 @@ def demo(
     kafka: Annotated[str | None, typer.Option(help="a real Kafka; default: an in-process log")] = None,
     redis: Annotated[str | None, typer.Option(help="a real Redis; default: an embedded one")] = None,
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("report.html"),
-    rate: Annotated[
-        float | None, typer.Option(help="events a second; default: 150 simulated, recorded ones at full speed")
-    ] = None,  # fmt: skip  # noqa: E501
+    rate: Annotated[float | None, typer.Option(help="events a second; default: 150 simulated, else all")] = None,
     seed: Annotated[int, typer.Option(help="of the simulation, of delays and of the order of lessons")] = 0,
     keep: Annotated[Path | None, typer.Option(help="keep logs of the roles and snapshots in this folder")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object on the last line")] = False,
