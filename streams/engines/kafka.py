@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import (
@@ -19,10 +19,11 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 
-from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, Refused, StoreUnavailable
+from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, Refused, StoreError, StoreUnavailable
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
@@ -34,6 +35,7 @@ from streams.metrics import Metrics
 LOG = logging.getLogger("streams.engine")
 FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+AGAIN_S = 1.0  # between two tries to take a partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class EngineSettings:
     beat_s: float = 5.0
     most_queued: int = 2_000
     drain_s: float = 8.0
+    refresh_s: float = 30.0  # how often the topics are looked at anew
 
     def consumer(self) -> dict[str, object]:
         """These settings as librdkafka's."""
@@ -94,8 +97,11 @@ class KafkaEngine:
             raise PartitionsChanged(f"{self.counts}: the topics of a role have one partition count")
         self._lanes = Lanes(time.time, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
         self._assigned: dict[int, set[str]] = defaultdict(set)
+        self._runners: dict[int, Runner] = {}  # also of partitions that wait to be taken again
+        self._taken: dict[int, float] = {}
         self._retry: dict[int, float] = {}
         self._paused: set[int] = set()
+        self._joined = False
         self._stopped: dict[int, str] = {}
         self._counts_seen: dict[str, int] = {}
         self._decided = 0
@@ -133,7 +139,7 @@ class KafkaEngine:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "max.poll.interval.ms": 300_000,
-                "topic.metadata.refresh.interval.ms": 30_000,
+                "topic.metadata.refresh.interval.ms": int(self.settings.refresh_s * 1_000),
                 "fetch.wait.max.ms": 50,
                 "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "queued.max.messages.kbytes": 16_384,
@@ -149,10 +155,13 @@ class KafkaEngine:
     def _poll(self) -> None:
         first = self._consumer.poll(0.05)
         self.vitals.polled = time.monotonic()
-        if first is None:
-            return
+        if first is not None:
+            self._take_in([first])  # before a rebalance, which the next call may bring, gives its partition away
+            self._take_in(self._consumer.consume(self.settings.batch, timeout=0))
+
+    def _take_in(self, messages: Sequence[Message]) -> None:
         by_partition: dict[int, list[Record]] = defaultdict(list)
-        for message in (first, *self._consumer.consume(self.settings.batch, timeout=0)):
+        for message in messages:
             error = message.error()
             if error is None:
                 record = record_of(message)
@@ -170,62 +179,67 @@ class KafkaEngine:
             )
             LOG.error("%s", gone)
             self._stopped[partition] = str(gone)
-            self._lanes.drop(partition, self.settings.drain_s)
+            self._let_go(partition, self._deadline())
+            self._pause(partition)
         elif error.code() in FATAL or error.fatal():
             raise BrokerError(f"{self.role}: {error.str()}")
         else:
             LOG.info("%s: %s", self.role, error.str())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        begun: list[TopicPartition] = []
-        waiting: list[TopicPartition] = []
-        new = {(p.topic, p.partition) for p in partitions}
+        self._joined = True
+        new: dict[int, set[str]] = defaultdict(set)
         for found in partitions:
+            new[found.partition].add(found.topic)
             self._assigned[found.partition].add(found.topic)
-        for number in sorted({p.partition for p in partitions}):
-            whole = self._assigned[number] == set(self.topics)
-            offsets = self._take(number) if whole else None
-            for topic in self._assigned[number]:
-                start = (offsets or {}).get(f"{topic}/{number}", OFFSET_BEGINNING)
-                place = TopicPartition(topic, number, start)
-                (begun if (topic, number) in new else waiting).append(place)
+        if grown := [number for number in new if number >= min(self.counts.values())]:
+            raise PartitionsChanged(f"partition {grown[0]} was added; growth is a new topic generation")
+        begun: list[TopicPartition] = []
+        unready: list[TopicPartition] = []
+        for number, topics in sorted(new.items()):
+            offsets = self._take(number) if topics == set(self.topics) else None
+            places = [_start(topic, number, offsets or {}) for topic in sorted(topics)]
+            begun += places
             if offsets is None:
+                unready += places
                 self._paused.add(number)
+                if self._assigned[number] == set(self.topics):  # what is sought must be polled for: not in a callback
+                    self._retry.setdefault(number, time.monotonic())
         if self.settings.group_protocol == "consumer":
             consumer.incremental_assign(begun)
         else:
             consumer.assign(begun)
-        unready = [p for p in begun if p.partition in self._paused]
         if unready:
             consumer.pause(unready)
-        for place in waiting:  # came in an earlier, incomplete assignment
-            self._seek(place)
         LOG.info("%s: assigned %s", self.role, sorted(f"{p.topic}/{p.partition}" for p in partitions))
 
     def _take(self, partition: int) -> dict[str, int] | None:
         """Take the partition; None if the store does not answer, then it is tried again later."""
-        self.vitals.recovering_since = time.monotonic()
+        self.vitals.recovering_since = begun = time.monotonic()
         try:
             runner = self.assign(partition)
         except (StoreUnavailable, Refused, BrokerError) as error:
             LOG.warning("%s %d: %s", self.role, partition, error)
             self.vitals.store_error = str(error)
-            self._retry[partition] = time.monotonic() + 1.0
+            self._retry[partition] = time.monotonic() + AGAIN_S
+            if isinstance(error, StoreUnavailable):  # waiting for it is not standing still
+                self.vitals.progressed = begun
             return None
         finally:
             self.vitals.recovering_since = None
-            self.vitals.polled = self.vitals.progressed = time.monotonic()
+            self.vitals.polled = time.monotonic()
+            self.vitals.progressed += self.vitals.polled - begun
         self.vitals.store_error = None
         self._retry.pop(partition, None)
         self._paused.discard(partition)
+        self._runners[partition], self._taken[partition] = runner, self.vitals.polled
         self._lanes.open(partition, runner)
         return dict(runner.offsets)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        deadline = self._deadline()
         for number in {p.partition for p in partitions}:
-            lane = self._lanes.drop(number, self.settings.drain_s)
-            if lane is not None and lane.error is None:
-                self._finish(lane.runner)
+            self._let_go(number, deadline)
         self._forget(partitions)
         if self.settings.group_protocol == "consumer":
             consumer.incremental_unassign(partitions)
@@ -244,17 +258,19 @@ class KafkaEngine:
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for found in partitions:
             self._assigned[found.partition].discard(found.topic)
-            self._retry.pop(found.partition, None)
-            self._stopped.pop(found.partition, None)
+            for known in (self._runners, self._taken, self._retry, self._stopped):
+                known.pop(found.partition, None)
             for name in ("lag_records", "lag_seconds"):
                 self.metrics.forget(name, role=self.role, topic=found.topic, partition=str(found.partition))
+        for number in {p.partition for p in partitions if self._assigned[p.partition]}:
+            self._pause(number)  # nothing is read of what is left until the partition is whole again
 
     def _reassign(self) -> None:
         """Take again what the store refused or could not answer for, and seek to what it holds."""
         for lane in self._lanes.failed():
             self.metrics.count("refusals", role=self.role)
             self._lanes.drop(lane.partition, 0.0)
-            self._retry[lane.partition] = time.monotonic()
+            self._retry[lane.partition] = self._taken[lane.partition] + AGAIN_S
             self._pause(lane.partition)
         for partition in [p for p, at in self._retry.items() if at <= time.monotonic()]:
             if self._assigned[partition] != set(self.topics):
@@ -262,16 +278,18 @@ class KafkaEngine:
             offsets = self._take(partition)
             if offsets is not None:
                 for topic in self.topics:
-                    self._seek(TopicPartition(topic, partition, offsets.get(f"{topic}/{partition}", OFFSET_BEGINNING)))
+                    self._seek(_start(topic, partition, offsets))
 
     def _seek(self, place: TopicPartition) -> None:
         for _ in range(100):  # "Erroneous state" until the fetcher of a new partition has begun
+            if place.topic not in self._assigned[place.partition]:
+                return  # revoked while we polled
             try:
                 self._consumer.seek(place)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError._STATE:
                     raise BrokerError(f"{place.topic}/{place.partition}: {error.args[0].str()}") from error
-                self._consumer.poll(0.05)
+                self._poll()  # what comes of other partitions is theirs, and must not be dropped
             else:
                 self._consumer.resume([place])
                 return
@@ -295,27 +313,31 @@ class KafkaEngine:
     def _each_second(self) -> None:
         if grown := [t for t, n in self._counts_seen.items() if n != self.counts[t]]:
             raise PartitionsChanged(f"{', '.join(grown)}: partitions were added; growth is a new topic generation")
-        positions = []
-        lag = 0
-        known = True
-        for number, lane in list(self._lanes.lanes.items()):
+        lag, known = 0, True
+        for number, runner in self._runners.items():
             for topic in self.topics:
-                at = lane.runner.offsets.get(f"{topic}/{number}")
-                behind = self._observe_lag(topic, number, at)
+                behind = self._observe_lag(topic, number, runner.offsets.get(f"{topic}/{number}"))
                 known, lag = known and behind is not None, lag + (behind or 0)
-                if at is not None:
-                    positions.append(TopicPartition(topic, number, at))
-        decided = sum(lane.decided for lane in self._lanes.lanes.values())
+        decided = self._lanes.decided
         if decided != self._decided or not lag:
             self._decided, self.vitals.progressed = decided, time.monotonic()
         self.vitals.lag_records = lag if known else None
-        self.vitals.waiting_for = next(iter(self._stopped.values()), None if self._lanes.lanes else "partitions")
-        if positions:
-            self._commit(positions)
+        standby = self._joined and not any(self._assigned.values())
+        self.vitals.waiting_for = next(
+            iter(self._stopped.values()), None if self._lanes.lanes or standby else "partitions"
+        )
+        self._commit()
 
-    def _commit(self, positions: list[TopicPartition]) -> None:
+    def _commit(self) -> None:
+        positions = [
+            TopicPartition(topic, number, at)
+            for number, runner in self._runners.items()
+            for topic in self.topics
+            if (at := runner.offsets.get(f"{topic}/{number}")) is not None
+        ]
         try:
-            self._consumer.commit(offsets=positions, asynchronous=True)
+            if positions:
+                self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:  # for lag monitors only
             LOG.info("%s: %s", self.role, error.args[0].str())
 
@@ -347,16 +369,30 @@ class KafkaEngine:
         if idle:
             self.vitals.broker_heard = time.monotonic() - min(idle) / 1e6
 
-    def _finish(self, runner: Runner) -> None:
+    def _deadline(self) -> float:
+        return time.monotonic() + self.settings.drain_s
+
+    def _let_go(self, number: int, deadline: float) -> None:
+        """Stop serving a partition after the batch at work, so that the next owner has nothing to send."""
+        lane = self._lanes.drop(number, max(deadline - time.monotonic(), 0.0))
+        if lane is None or lane.error is not None:
+            return
+        if lane.busy:
+            LOG.warning("%s %d: a batch takes too long; it is left to the next owner", self.role, number)
+            return
         try:
-            runner.close(self.settings.drain_s / 2)
-        except (StoreUnavailable, BrokerError) as error:
+            lane.runner.close(max(deadline - time.monotonic(), 0.1))
+        except (StoreError, BrokerError) as error:
             LOG.info("%s: left to the next owner: %s", self.role, error)
 
     def _close(self) -> None:
+        deadline = self._deadline()
+        self._lanes.close(self.settings.drain_s)  # of all partitions, only the batch at work is finished
         for number in list(self._lanes.lanes):
-            lane = self._lanes.drop(number, self.settings.drain_s)
-            if lane is not None and lane.error is None:
-                self._finish(lane.runner)
-        self._lanes.close()
+            self._let_go(number, deadline)
+        self._commit()
         self._consumer.close()
+
+
+def _start(topic: str, number: int, offsets: Mapping[str, int]) -> TopicPartition:
+    return TopicPartition(topic, number, offsets.get(f"{topic}/{number}", OFFSET_BEGINNING))

@@ -43,8 +43,6 @@ class Lane:
     queue: deque[Record] = field(default_factory=deque)
     busy: bool = False
     error: CurrereError | None = None
-    decided: int = 0
-    last_decided_ms: int = 0
     next_tick: float = 0.0
     next_beat: float = 0.0
 
@@ -61,6 +59,7 @@ class Lanes:
         on_batch: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.clock, self.batch, self.tick_s, self.beat_s, self.on_batch = clock, batch, tick_s, beat_s, on_batch
+        self.decided = 0  # records of all lanes, also of those that are gone
         self.ended = False  # by ``close``, or by an error that no lane expects
         self.lanes: dict[int, Lane] = {}
         self._wake = threading.Condition()
@@ -90,7 +89,7 @@ class Lanes:
         with self._wake:
             lane = self.lanes.pop(partition, None)
             if lane is not None:
-                self._wake.wait_for(lambda: not lane.busy, timeout_s)
+                self._wake.wait_for(lambda: not lane.busy or self.ended, timeout_s)
         return lane
 
     def failed(self) -> list[Lane]:
@@ -109,12 +108,12 @@ class Lanes:
             queued = (r.timestamp_ms for r in lane.queue if r.origin.topic == topic) if lane else iter(())
             return next(queued, None)
 
-    def close(self) -> None:
-        """End the thread after the batch at work."""
+    def close(self, timeout_s: float) -> None:
+        """Begin no other batch, and wait for the one at work."""
         with self._wake:
             self._stop = True
             self._wake.notify_all()
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def _serve(self) -> None:
         try:
@@ -146,7 +145,7 @@ class Lanes:
     def _decide(self, lane: Lane, records: Sequence[Record]) -> None:
         now = self.clock()
         try:
-            lane.decided += lane.runner.process(records, now)
+            self.decided += lane.runner.process(records, now)
             if records:
                 self.on_batch(self.clock() - now)
             if not records and now >= lane.next_beat:
@@ -155,10 +154,7 @@ class Lanes:
             LOG.warning("partition %d: %s", lane.partition, error)
             lane.error = error
             lane.queue.clear()
-        if records:
-            lane.last_decided_ms = records[-1].timestamp_ms
-            lane.next_beat = now + self.beat_s
-        elif now >= lane.next_beat:
+        if records or now >= lane.next_beat:
             lane.next_beat = now + self.beat_s
         lane.next_tick = now + self.tick_s
 

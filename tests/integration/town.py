@@ -30,7 +30,7 @@ from streams.stage import begin_at_end
 from streams.up import engine_settings, kafka_of, owner_of
 
 PATIENCE_S = 60.0
-SMALL = {"buckets": 4096, "dim": 4, "hidden": 8, "min_seen": 1}
+SMALL = {"buckets": 4096, "dim": 4, "hidden": 8}
 
 
 @dataclass
