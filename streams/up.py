@@ -21,6 +21,9 @@ from streams.roles import ROLES
 from streams.settings import Settings
 
 LOG = logging.getLogger("streams.up")
+WORKER_BATCH = 16  # steps: what is at work when the role is told to stop must be done in a few seconds
+
+Owner = tuple[Callable[[int], Runner], Callable[[], None]]
 
 
 class Stalled(CurrereError):
@@ -39,12 +42,12 @@ def engine_settings(settings: Settings, role: str) -> EngineSettings:
         instance=f"{role}-{settings.instance}" if settings.instance else None,
         group_protocol=settings.group_protocol,
         session_timeout_ms=settings.session_timeout_ms or (10_000 if settings.group_protocol == "classic" else None),
-        batch=settings.batch,
+        batch=settings.batch if role != "worker" else min(settings.batch, WORKER_BATCH),
         tick_s=min(max(settings.request_wait_s / 2, 0.02), 0.5) if role != "session" else 0.5,
     )
 
 
-def owner_of(role: str, shop: Workshop) -> tuple[Callable[[int], Runner], Callable[[], None]]:
+def owner_of(role: str, shop: Workshop) -> Owner:
     """How ``role`` takes a partition, and what to call when it is over."""
     if role == "curate":
         return shop.owner(curate_role(shop.settings)), lambda: None
@@ -64,19 +67,24 @@ def owner_of(role: str, shop: Workshop) -> tuple[Callable[[int], Runner], Callab
 class RoleProcess:
     """A role of ``ROLES`` at work in this process until ``stop`` is set.
 
+    ``own`` says how it takes a partition. ``give_up`` is called when it makes no progress, before it is stopped: what
+    stands still may not stop in order.
+
     Raises from ``run``: Stalled when it makes no progress, BrokerError or PartitionsChanged when it cannot go on.
     """
 
     role: str
     settings: Settings
     stop: threading.Event
+    own: Callable[[str, Workshop], Owner] = owner_of
+    give_up: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Assemble, serve metrics, poll, drain."""
         broker = kafka_of(self.settings)
         metrics = Metrics()
         shop = Workshop(self.settings, broker, connect_store(self.settings), Blobs(self.settings.blobs), metrics)
-        assign, close = owner_of(self.role, shop)
+        assign, close = self.own(self.role, shop)
         engine = KafkaEngine(
             broker, ROLES[self.role].inputs, assign, engine_settings(self.settings, self.role), metrics, self.role
         )
@@ -115,4 +123,5 @@ class RoleProcess:
             if not found.alive:
                 self._stalled = "; ".join(found.why)
                 LOG.error("%s is not alive: %s; stopping", self.role, self._stalled)
+                self.give_up()
                 self.stop.set()

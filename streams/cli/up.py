@@ -43,7 +43,7 @@ def up(
     if len(chosen) == 1:
         from streams.up import RoleProcess
 
-        RoleProcess(chosen[0], settings, stop).run()
+        RoleProcess(chosen[0], settings, stop, give_up=end_soon).run()
         return
     if settings.metrics_port is not None:
         raise ConfigurationError("metrics_port serves one role; run each role by itself, or leave it out")
@@ -59,11 +59,16 @@ def stop_on_signals() -> threading.Event:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if not stop.is_set():
-            timer = threading.Timer(DRAIN_S, os._exit, (1,))
-            timer.daemon = True
-            timer.start()
+            end_soon()
         stop.set()
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
     return stop
+
+
+def end_soon() -> None:
+    """End this process with status 1 in ``DRAIN_S``, whatever it does then."""
+    timer = threading.Timer(DRAIN_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
