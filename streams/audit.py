@@ -79,8 +79,8 @@ class Audit:
     def verdict(self) -> str:
         """One sentence for a person."""
         open_ = self.pending + self.waiting + self.forgotten
-        states = {"still at work": self.pending, "waiting for what they judge": self.waiting,
-                  "decided before the log's memory begins": self.forgotten}  # fmt: skip
+        states = {"still at work": self.pending, "wait for what they judge": self.waiting,
+                  "were decided before the log's memory begins": self.forgotten}  # fmt: skip
         rest = "".join(f", {n:,} {what}" for what, n in states.items() if n)
         if self.ok:
             whole = f"each of {self.inputs - open_:,} inputs has its one outcome"
@@ -164,13 +164,14 @@ class _Open:
 def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:
     """Of feedback without an outcome: whether what it judges has not come, or waits itself."""
     wanted: dict[Origin, set[int]] = {}
-    for origin in left:
-        for record in books.broker.read(origin.topic, origin.partition, origin.offset, origin.offset + 1):
+    among = set(left)
+    for record in books.all(topics.FEEDBACK):
+        if record.origin in among:
             data = readable(record.value)
             judgement = dict(pairs(data.get("judgement")))
-            wanted[origin] = {hashed(topics.INTERACTION.name, str(data.get("interaction")))}
+            wanted[record.origin] = {hashed(topics.INTERACTION.name, str(data.get("interaction")))}
             if judgement.get("kind") == "retraction":
-                wanted[origin].add(hashed(topics.FEEDBACK.name, str(judgement.get("feedback"))))
+                wanted[record.origin].add(hashed(topics.FEEDBACK.name, str(judgement.get("feedback"))))
     sought: set[int] = set().union(*wanted.values())
     decided = {
         hashed(topics.INTERACTION.name, str(readable(r.value).get("interaction"))) for r in books.all(topics.PREDICTION)

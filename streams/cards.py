@@ -96,7 +96,7 @@ def memory_card(found: Quality, memory: Mapping[str, int], replayed: Mapping[str
     if len(kept) < 2:
         return ""
     bars = [(f"{name}: {sum(counts.values()):,}", _segments(counts, tones)) for name, counts in kept.items()]
-    text = "Share of each class. Memory holds on to what is rare."
+    text = "Share of each class: among labels as they came, in memory, and among what steps repeated of it."
     return card(title, text, stacks(title, bars), [(words(name), tone, "") for name, tone in tones.items()])
 
 

@@ -168,7 +168,8 @@ STAGES = (
 def pace(books: Books) -> tuple[Stage, ...]:
     """The stages of the stream, from the log's own times."""
     times = [_times(books, topic.name) for _, _, topic in STAGES]
-    began = min((float(arrived.min()) for arrived, _ in times if len(arrived)), default=0.0)
+    began = min((float(arrived.min()) for arrived, _ in times[:2] if len(arrived)), default=0.0)
+    times = [(arrived[arrived >= began], done[arrived >= began]) for arrived, done in times]  # not the genesis
     ended = max((float(done[np.isfinite(done)].max(initial=began)) for _, done in times), default=began)
     grid = np.linspace(began, ended, POINTS + 1)
     return tuple(

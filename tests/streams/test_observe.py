@@ -149,6 +149,8 @@ def test_a_stage_s_pace_is_from_receipt_to_receipt(lesson: Lesson, books: Books)
     came = {r.origin: r.timestamp_ms for r in records(lesson.log, topics.TRAIN_REQUEST)}
     took = [(r.timestamp_ms - came[Origin.parse(r.header("ce_causes") or "")]) / 1000
             for r in records(lesson.log, topics.TRAIN_STEP)]  # fmt: skip
+    began = records(lesson.log, topics.INTERACTION)[0].timestamp_ms
+    assert min(came.values()) >= began
     worker = pace(books)[-1]
     assert (worker.n, worker.p50) == (len(took), pytest.approx(nearest_rank(took, 0.5)))
 
