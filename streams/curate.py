@@ -305,8 +305,8 @@ def gauges(table: Table) -> list[tuple[str, Mapping[str, str], float]]:
     """What operators see: memory by class, quality and drifts by task."""
     found: list[tuple[str, Mapping[str, str], float]] = []
     held = Counter(entry.label for entry in table.memory.entries)
-    gone = {entry.label for entry in table.memory.before.entries.values()} - set(held)
-    for label, n in (*held.items(), *((label, 0) for label in sorted(gone))):
+    gone = {entry.label for entry in table.memory.before.entries.values()}  # zero is said once
+    for label in sorted({*held, *gone}):
         task, _, name = label.partition("/")
-        found.append(("memory_items", {"task": task, "class": name}, float(n)))
+        found.append(("memory_items", {"task": task, "class": name}, float(held[label])))
     return [*found, *table.judge.gauges()]

@@ -63,7 +63,7 @@ class Remembered:
     memory: Memory
     token: bytes
     _made: Made
-    _gone: set[str]
+    _gone: set[str]  # that left line or memory; some may have come back since
     _line_before: bytes
 
     @classmethod
@@ -125,10 +125,13 @@ class Remembered:
 
     def writes(self) -> list[Write]:
         """How the store becomes what this holds."""
-        changed = Changes(*map(tuple, map(sorted, changes(self.before, self.memory))))  # in an order of no history
+        put, drop = changes(self.before, self.memory)
+        changed = Changes(tuple(sorted(put)), tuple(sorted(drop)))  # in an order that is the same for every owner
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]
-        found += [Delete(payload_key(id_)) for id_ in sorted(self._gone)]
+        line_ids = {w.id for w in self.line}
+        gone = (id_ for id_ in self._gone if id_ not in self.memory.entries and id_ not in line_ids)
+        found += [Delete(payload_key(id_)) for id_ in sorted(gone)]
         line = WAITING.dump_json(tuple(self.line))
         if line != self._line_before:
             found.append(Put(LINE, line))

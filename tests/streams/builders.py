@@ -42,6 +42,7 @@ MOVE = Task(name="move", kind="categorical", classes=("none", "restating", "pres
 DEPTH = Task(name="depth", kind="regression", range=(0, 1), group="depth")
 TASKS = (MOVE, DEPTH)
 SMALL = LearningSettings(tasks=TASKS, buckets=4096, dim=4, hidden=8)
+UNCAPPED = MemorySettings(capacity=20, learner_share=1.0, rater_share=1.0)
 DAY_S = 86_400.0
 HORIZON_S = 45 * DAY_S
 
@@ -157,7 +158,7 @@ def session_role(predictor: Teller | None = None, horizon_s: float = HORIZON_S) 
 
 def curation(**more: Any) -> Curation:
     """Small choices of curation: requests of two new and two replayed examples."""
-    chosen: dict[str, Any] = {"model": MODEL, "learning": SMALL, "memory": MemorySettings(capacity=20)}
+    chosen: dict[str, Any] = {"model": MODEL, "learning": SMALL, "memory": UNCAPPED}
     return Curation(**{**chosen, "new": 2, "replayed": 2, "wait_s": 10.0, **more})
 
 
