@@ -130,6 +130,10 @@ class KafkaEngine:
         finally:
             self._close()
 
+    def queued(self, partition: int) -> int:
+        """Records of ``partition`` polled and not yet decided."""
+        return self._lanes.queued(partition)
+
     def _connect(self) -> Consumer:
         return Consumer(
             {

@@ -1,0 +1,182 @@
+"""The engine over a real Kafka: it keeps polling, holds back, stops where it must, and never calls silence health."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions
+from stand import Hand, Stand, eventually, ground, opened
+
+from schemas import topics
+from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused
+from streams.assembly import Workshop, partitions_of
+from streams.health import HealthServer, Limits, verdict
+from streams.message import Record
+from streams.settings import load
+from streams.up import Owner, RoleProcess, Stalled, kafka_of
+
+pytestmark = pytest.mark.kafka
+
+
+def values(records: list[Record]) -> list[int]:
+    return [int(record.value or b"") for record in records]
+
+
+def healthz(port: int) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
+    except OSError:
+        return 0, ""
+
+
+class Idle(Hand):
+    """Takes what comes and never decides it."""
+
+    def process(self, records: Sequence[Record], now: float) -> int:
+        return 0
+
+
+def own_nothing(role: str, shop: Workshop) -> Owner:
+    return (lambda partition: Idle()), (lambda: None)
+
+
+def served(stand: Stand, limits: Limits) -> HealthServer:
+    judge = {"stand": lambda: verdict(stand.engine.vitals, time.monotonic(), limits)}
+    return HealthServer(stand.metrics, judge)
+
+
+def test_a_slow_partition_is_held_back_while_the_engine_polls_on(kafka: str) -> None:
+    here, hand, sent, most, batch = ground(kafka, 1), Hand(), 500, 50, 10
+    here.put(here.names[0], 0, sent)
+    with here.engine(lambda partition: hand, most_queued=most, batch=batch) as stand:
+        engine = stand.engine
+        eventually(lambda: engine.queued(0) > most, "so much is queued that the partition is held back")
+        polls = set()
+        eventually(lambda: polls.add(engine.vitals.polled) or len(polls) > 10, "it polls on")
+        assert engine.queued(0) <= most + 1 + batch  # what one poll brings beyond the bound
+        assert hand.seen == []
+        hand.gate.set()
+        eventually(lambda: len(hand.seen) == sent, "all is decided")
+    assert values(hand.seen) == list(range(sent))
+    assert hand.threads == {"lanes"}, "nothing is decided on the polling thread"
+
+
+def test_a_partition_that_fails_is_taken_again_and_nobody_s_records_are_missed(kafka: str) -> None:
+    here, sent, each = ground(kafka, 2, topics=2), 600, 50
+    failures = iter([Refused("another owner")] * 2)
+    taken: dict[int, list[Hand]] = {0: [], 1: []}
+
+    def assign(partition: int) -> Hand:
+        before = taken[partition]
+        hand = opened(**(before[-1].offsets if before else {}))
+        hand.fails = lambda: next(failures, None) if partition == 0 and len(hand.seen) > 100 else None
+        before.append(hand)
+        return hand
+
+    def decided(partition: int) -> list[Record]:
+        return [record for hand in taken[partition] for record in hand.seen]
+
+    with here.engine(assign):
+        for first in range(0, sent, each):
+            for topic, partition in product(here.names, taken):
+                here.put(topic, partition, each, first)
+        eventually(lambda: all(len(decided(p)) >= len(here.names) * sent for p in taken), "all is decided")
+    for topic, partition in product(here.names, taken):
+        assert values([r for r in decided(partition) if r.origin.topic == topic]) == list(range(sent))
+    assert len(taken[0]) == 3, "the partition has failed twice"
+
+
+def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(kafka: str) -> None:
+    here, stored, start = ground(kafka, 2), 3, 8
+    (topic,) = here.names
+    for partition in (0, 1):
+        here.put(topic, partition, 10)
+    here.admin.delete_records([TopicPartition(topic, 0, start)])[TopicPartition(topic, 0)].result(10)
+    hands = {0: opened(**{f"{topic}/0": stored}), 1: opened()}
+    with here.engine(hands.__getitem__) as stand:
+        health = served(stand, Limits())
+        eventually(lambda: "retention" in healthz(health.port)[1], "it says what is wrong")
+        status, said = healthz(health.port)
+        assert status == 503
+        assert f"{topic}/0" in said
+        here.put(topic, 1, 10, first=10)
+        eventually(lambda: len(hands[1].seen) == 20, "the other partition goes on")
+        health.close()
+    assert hands[0].seen == []
+
+
+def test_added_partitions_end_the_engine(kafka: str) -> None:
+    here = ground(kafka, 1)
+    with here.engine(lambda partition: opened()) as stand:
+        eventually(lambda: stand.engine.vitals.waiting_for is None, "it has its partition")
+        here.admin.create_partitions([NewPartitions(here.names[0], 2)])[here.names[0]].result(10)
+        with pytest.raises(PartitionsChanged):
+            stand.ended.result(30)
+
+
+def test_topics_of_one_role_with_other_partition_counts_are_refused(kafka: str) -> None:
+    one, two = ground(kafka, 1), ground(kafka, 2)
+    one.names += two.names
+    with pytest.raises(PartitionsChanged), one.engine(lambda partition: opened()):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_expects_ends_the_engine(kafka: str) -> None:
+    here = ground(kafka, 1)
+
+    def surprise() -> CurrereError | None:
+        raise ZeroDivisionError
+
+    hand = opened()
+    hand.fails = surprise
+    here.put(here.names[0], 0, 1)
+    with here.engine(lambda partition: hand) as stand, pytest.raises(BrokerError, match="unexpected"):
+        stand.ended.result(30)
+
+
+def test_a_batch_that_never_ends_does_not_keep_the_engine_from_stopping(kafka: str) -> None:
+    here, stuck = ground(kafka, 1), Hand()
+    here.put(here.names[0], 0, 1)
+    with here.engine(lambda partition: stuck, drain_s=0.2) as stand:
+        eventually(lambda: stuck.threads, "it is at work")
+        stand.end()
+        stand.ended.result(0)
+    assert not stuck.closed, "who is at work is not closed under its feet"
+    stuck.gate.set()
+
+
+def test_a_role_that_stands_still_is_not_alive_and_ends_with_an_error(
+    kafka: str, redis_url: str, tmp_path: Path
+) -> None:
+    settings = load(
+        kafka=kafka,
+        redis=redis_url,
+        blobs=f"file://{tmp_path}",
+        tenant=f"stall-{uuid.uuid4().hex[:8]}",
+        stall_s=1.0,
+    )
+
+    broker = kafka_of(settings)
+    broker.create(topics.ALL, partitions_of(settings))
+    sender = Producer({"bootstrap.servers": kafka})
+    sender.produce(topics.EXAMPLE.name, b"work", partition=0, headers=[("ce_tenant", settings.tenant.encode())])
+    assert sender.flush(10) == 0
+    told: list[str] = []
+    role = RoleProcess("curate", settings, threading.Event(), own_nothing, give_up=lambda: told.append("stalled"))
+    with pytest.raises(Stalled, match="no progress"):
+        role.run()
+    assert told, "whoever runs it may have to end it"
