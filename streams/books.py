@@ -63,7 +63,7 @@ class Books:
         self.broker, self.tenant, self.model, self.source = broker, tenant, model, f"/currere/{tenant}/"
         self.since = since or {}
         others = tuple(topic for topic in topics.ALL if topic not in DECIDED)
-        self.ends: dict[str, Ends] = {t.name: ends_of(broker, t.name, self.since) for t in (*DECIDED, *others)}
+        self.ends: dict[str, Ends] = ends_of(broker, [t.name for t in (*DECIDED, *others)], self.since)
         self.ledgers = {topic.name: Ledger(topic.name, self.ends[topic.name]) for topic in DECIDED}
         self.once: dict[str, Once] = defaultdict(Once)
         self.findings = Findings()

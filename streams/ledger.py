@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -82,10 +82,16 @@ def attributes(record: Record) -> Attributes:
     return Attributes(*texts)
 
 
-def ends_of(broker: Broker, topic: str, since: Mapping[str, int]) -> Ends:
-    """By partition, where to read from and to: all that the log holds from ``since`` (by topic/partition) on."""
-    ends = {place: broker.ends(topic, place) for place in range(broker.partitions().get(topic, 0))}
-    return {place: (max(start, since.get(f"{topic}/{place}", 0)), end) for place, (start, end) in ends.items()}
+def ends_of(broker: Broker, names: Iterable[str], since: Mapping[str, int]) -> dict[str, Ends]:
+    """By topic and partition, where to read from and to: all that the log holds from ``since`` (topic/partition) on."""
+    counts = broker.partitions()
+    return {
+        name: {
+            place: (max(start, since.get(f"{name}/{place}", 0)), end)
+            for place, (start, end) in ((place, broker.ends(name, place)) for place in range(counts.get(name, 0)))
+        }
+        for name in names
+    }
 
 
 def read_all(broker: Broker, topic: str, ends: Ends, tenant: str) -> Iterator[Record]:
