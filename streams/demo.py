@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from learners.metrics import Prequential
@@ -91,7 +91,10 @@ class Listener:
 
 @dataclass
 class Demo:
-    """A run of ``events`` on ``stage``; ``on_progress`` is told twice a second. ``stop`` ends it early, in order."""
+    """A run of ``events`` on ``stage``; ``on_progress`` is told twice a second. ``stop`` ends it early, in order.
+
+    ``most_behind`` is how many records the roles may be behind before the player waits for them; None: it never does.
+    """
 
     stage: Stage
     events: Iterable[Classroom]
@@ -99,7 +102,9 @@ class Demo:
     stop: threading.Event
     on_progress: Callable[[Progress], None]
     deaths: dict[str, int] = field(default_factory=dict)
+    most_behind: int | None = None
     _rss_mb: float = 0.0
+    _credit: int = 0
 
     def run(self) -> Ran:
         """Play, wait until the roles are at rest, drain them. Raises NotDone, BrokerError, RoleDied."""
@@ -146,6 +151,8 @@ class Demo:
             served = observer.watcher.current.served if observer.watcher.current else None
             where = standing(self.stage, served.next_offset if served else None)
             self._tell(begun, player, observer, listener, where)
+            if self.most_behind is not None:
+                self._credit = self.most_behind - sum(where.behind.values())
             now = time.monotonic()
             if player.is_alive():
                 rest_since = None
@@ -160,6 +167,14 @@ class Demo:
             self._rss_mb = max(self._rss_mb, rss_mb(self.stage.pids()))
             self.stop.wait(LOOK_S)
         return time.monotonic() - begun
+
+    def kept_up(self) -> Iterator[Classroom]:
+        """The events, no faster than the roles keep up."""
+        for event in self.events:
+            while self.most_behind is not None and self._credit <= 0 and not self.stop.is_set():
+                self.stop.wait(0.01)
+            self._credit -= 1
+            yield event
 
     def _tell(self, begun: float, player: _Player, observer: Observer, listener: Listener, where: Standing) -> None:
         served = observer.watcher.current.served if observer.watcher.current else None
@@ -190,7 +205,7 @@ class _Player(threading.Thread):
     def run(self) -> None:
         try:
             self.played = play(
-                self._demo.events,
+                self._demo.kept_up(),
                 self._broker,
                 pace=self._demo.pace,
                 stop=self._demo.stop,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BARS = " ▁▂▃▄▅▆▇█"
 SIMULATED = 6_000  # interactions
 SIMULATED_PER_S = 150.0
+MOST_BEHIND = 1_000  # records that the roles may be behind when recorded data is played as fast as they keep up
 LEARNED = ("teacher_move", "student_move")  # what the recorded and the simulated classrooms have labels for
 
 
@@ -43,7 +44,9 @@ def demo(
     kafka: Annotated[str | None, typer.Option(help="a real Kafka; default: an in-process log")] = None,
     redis: Annotated[str | None, typer.Option(help="a real Redis; default: an embedded one")] = None,
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("report.html"),
-    rate: Annotated[float | None, typer.Option(help="events a second; default: 150 simulated, else all")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="events a second; default: 150 simulated, recorded as the roles keep up")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of the simulation, of delays and of the order of lessons")] = 0,
     keep: Annotated[Path | None, typer.Option(help="keep logs of the roles and snapshots in this folder")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object on the last line")] = False,
@@ -93,6 +96,7 @@ def run(
 
     settings = run_settings(load(kafka=kafka, redis=redis, task_names=LEARNED), folder)
     pace = Pace(events_per_s=rate or (None if data else SIMULATED_PER_S))
+    most_behind = None if pace.events_per_s else MOST_BEHIND
     deaths: dict[str, int] = {}
 
     def died(role: str, status: int) -> None:
@@ -104,7 +108,7 @@ def run(
         console.print(f"currere demo: {stage.what_broker}, {stage.what_store}, tenant {stage.settings.tenant}")
         classroom = _classroom(data, events, seed, stage.settings)
         with Live(console=console, refresh_per_second=4, transient=True) as live:
-            ran = Demo(stage, classroom, pace, stop, lambda now: live.update(draw(now)), deaths).run()
+            ran = Demo(stage, classroom, pace, stop, lambda now: live.update(draw(now)), deaths, most_behind).run()
         if stop.is_set() and not _ended(ran):
             raise Interrupted("stopped before the end; nothing was left running")
         with console.status("reading the topics: was anything lost, or counted twice?"):
