@@ -130,6 +130,11 @@ class KafkaEngine:
         finally:
             self._close()
 
+    @property
+    def partitions(self) -> set[int]:
+        """Those that this owner has taken and serves."""
+        return set(self._lanes.lanes)
+
     def queued(self, partition: int) -> int:
         """Records of ``partition`` polled and not yet decided."""
         return self._lanes.queued(partition)

@@ -1,4 +1,4 @@
-"""All roles at work in threads of this process, over a real Kafka and a real Redis, under a tenant of their own."""
+"""A tenant on a real Kafka and a real Redis; its roles are threads of this process that tests start and stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from stand import PATIENCE_S, eventually
 
 from schemas import codec, topics
 from schemas.envelope import Envelope, Origin
@@ -19,34 +20,98 @@ from schemas.event import Data, Event
 from schemas.prediction import DeadLetter
 from schemas.topics import Topic
 from streams.assembly import Workshop, connect_store, partitions_of
+from streams.audit import Audit, audit
 from streams.blobs import Blobs
 from streams.client import event, key_of
 from streams.engines.kafka import KafkaEngine
+from streams.health import Limits, Verdict, verdict
 from streams.message import Record, partition_of
 from streams.metrics import Metrics
+from streams.play import Played, play
 from streams.roles import ROLES
 from streams.settings import Settings, load
-from streams.stage import begin_at_end
+from streams.simulated import simulate
+from streams.stage import begin_at_end, standing
 from streams.up import engine_settings, kafka_of, owner_of
 
-PATIENCE_S = 60.0
+FAR = 2**62  # beyond any offset
 SMALL = {"buckets": 4096, "dim": 4, "hidden": 8}
+
+
+class Crew:
+    """One owner of a role, at work until ``stop``."""
+
+    def __init__(self, role: str, settings: Settings) -> None:
+        self.role, self.metrics, self._stop = role, Metrics(), threading.Event()
+        broker = kafka_of(settings)
+        self._store = connect_store(settings)
+        shop = Workshop(settings, broker, self._store, Blobs(settings.blobs), self.metrics)
+        assign, self._close = owner_of(role, shop)
+        chosen = engine_settings(settings, role)
+        self.engine = KafkaEngine(broker, ROLES[role].inputs, assign, chosen, self.metrics, role)
+        self._thread = threading.Thread(target=self.engine.run, args=(self._stop,), name=role)
+        self._thread.start()
+
+    def ready(self) -> bool:
+        """Whether it has its partitions."""
+        return self.verdict(Limits()).ready
+
+    def verdict(self, limits: Limits) -> Verdict:
+        """How it is."""
+        return verdict(self.engine.vitals, time.monotonic(), limits)
+
+    def stop(self) -> None:
+        """Let it finish what it has begun."""
+        self._stop.set()
+        self._thread.join()
+        self._close()
+        self._store.close()
 
 
 @dataclass
 class Town:
-    """Where tests put records and look for what became of them."""
+    """Where tests put records and look for what became of them. ``since`` says where its roles began."""
 
     settings: Settings
-    engines: dict[str, KafkaEngine]
-    metrics: Metrics
-    sender: Producer = field(init=False)
+    crews: list[Crew] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.broker = kafka_of(self.settings)
+        self.broker.create(topics.ALL, partitions_of(self.settings))
+        self.store = connect_store(self.settings)
+        self.since = begin_at_end(self.broker, self.store, self.settings.tenant)
         self.sender = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 20_000_000})
         self.counts = self.broker.partitions()
         self.begun = {(t, p): self.broker.ends(t, p)[1] for t, n in self.counts.items() for p in range(n)}
+
+    def start(self, *roles: str) -> list[Crew]:
+        """Put owners of ``roles`` to work; returns once each has its partitions."""
+        begun = [Crew(role, self.settings) for role in roles]
+        self.crews += begun
+        eventually(lambda: all(crew.ready() for crew in begun), f"{', '.join(roles)} are ready")
+        return begun
+
+    def stop(self, *crews: Crew) -> None:
+        """Stop these, or all."""
+        for crew in crews or list(self.crews):
+            crew.stop()
+            self.crews.remove(crew)
+
+    def play(self, events: int, seed: int = 1) -> Played:
+        """Publish simulated lessons."""
+        return play(simulate(seed, events, tenant=self.settings.tenant), self.broker)
+
+    def settle(self) -> Audit:
+        """What the audit says once the roles have taken all there is; an audit that is not content is asked again."""
+        eventually(lambda: standing(self, FAR).at_rest, "session and curate have taken all there is")  # type: ignore[arg-type]  # of a stage it needs these only
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := self.audit()).ok and time.monotonic() < deadline:
+            pass
+        return found
+
+    def audit(self) -> Audit:
+        """What the audit says now."""
+        return audit(self.broker, self.settings.tenant, self.settings.model, since=self.since)
 
     def event(self, data: Data, id: str | None = None, **envelope: object) -> Event[Data]:
         """An event of this tenant's."""
@@ -103,32 +168,21 @@ def allow(address: str, topic: Topic, size: int) -> None:
 
 
 @contextmanager
-def town(kafka: str, redis_url: str, folder: Path, **settings: object) -> Iterator[Town]:
-    """Roles at work until the block ends."""
+def empty_town(kafka: str, redis_url: str, folder: Path, **settings: object) -> Iterator[Town]:
+    """A town whose roles nobody has started; those that somebody does are stopped at the end."""
     given = {"partitions": 2, "learning": SMALL, "snapshot_steps": 5, "session_timeout_ms": 6_000, **settings}
     tenant = f"town-{uuid.uuid4().hex[:8]}"
-    chosen = load(kafka=kafka, redis=redis_url, blobs=f"file://{folder}", tenant=tenant, **given)
-    broker, metrics = kafka_of(chosen), Metrics()
-    broker.create(topics.ALL, partitions_of(chosen))
-    store = connect_store(chosen)
-    begin_at_end(broker, store, tenant)
-    shop = Workshop(chosen, broker, store, Blobs(chosen.blobs), metrics)
-    stop = threading.Event()
-    engines, threads, closers = {}, [], []
-    for role in ROLES:
-        assign, close = owner_of(role, shop)
-        engines[role] = KafkaEngine(broker, ROLES[role].inputs, assign, engine_settings(chosen, role), metrics, role)
-        threads.append(threading.Thread(target=engines[role].run, args=(stop,), name=role))
-        closers.append(close)
-    found = Town(chosen, engines, metrics)
-    for thread in threads:
-        thread.start()
+    found = Town(load(kafka=kafka, redis=redis_url, blobs=f"file://{folder}", tenant=tenant, **given))
     try:
         yield found
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        for close in closers:
-            close()
-        store.close()
+        found.stop()
+        found.store.close()
+
+
+@contextmanager
+def town(kafka: str, redis_url: str, folder: Path, **settings: object) -> Iterator[Town]:
+    """All roles at work until the block ends."""
+    with empty_town(kafka, redis_url, folder, **settings) as found:
+        found.start(*ROLES)
+        yield found
