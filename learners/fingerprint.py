@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 
 import numpy as np
-import torch
 
 
 def fingerprint() -> dict[str, str]:
     """Within which the same log gives the same bytes: versions, CPU capability, threads."""
+    import torch  # here, so that who only reads snapshots need not have it: it takes seconds to import
+
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -21,5 +22,7 @@ def fingerprint() -> dict[str, str]:
 
 def fix_threads() -> None:
     """Make folding reproducible in this process: one thread, deterministic kernels. The worker calls it first."""
+    import torch
+
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)

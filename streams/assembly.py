@@ -1,4 +1,7 @@
-"""From settings to roles at work: which processor, store and broker a role is made of. Imports no torch."""
+"""What every role is made of: learning settings, partitions, a store, and how a partition is taken.
+
+Light to import: neither torch nor river.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from learners.entry import MemorySettings
 from learners.settings import LearningSettings
 from learners.tasks import default_tasks, load_tasks
 from schemas.errors import ConfigurationError
@@ -14,12 +16,10 @@ from schemas.topics import Topic
 from state.redis import RedisStore
 from state.store import Shard, Store
 from streams.blobs import Blobs
-from streams.curate import Curate, Curation
 from streams.engines.broker import Broker
 from streams.engines.lanes import Runner
 from streams.engines.shard import RoleAt, ShardRunner
 from streams.metrics import Metrics, RoleMetrics
-from streams.roles import ROLES
 from streams.settings import Settings
 
 
@@ -34,14 +34,6 @@ def learning_of(settings: Settings) -> LearningSettings:
     return LearningSettings.from_dict(given)
 
 
-def memory_of(settings: Settings) -> MemorySettings:
-    """The memory's settings. Raises ConfigurationError."""
-    try:
-        return MemorySettings(**settings.memory)  # type: ignore[arg-type]  # from TOML or the environment
-    except TypeError as error:
-        raise ConfigurationError(f"memory: {error}") from error
-
-
 def partitions_of(settings: Settings) -> Callable[[Topic], int]:
     """How many partitions each topic is made with."""
     return lambda topic: settings.partitions if topic.per_session else 1
@@ -50,22 +42,6 @@ def partitions_of(settings: Settings) -> Callable[[Topic], int]:
 def connect_store(settings: Settings) -> Store:
     """The store at ``settings.redis``."""
     return RedisStore.connect(settings.redis, cluster=settings.redis_cluster, replicas=settings.redis_replicas)
-
-
-def curate_role(settings: Settings) -> RoleAt:
-    """The curate role."""
-    curation = Curation(
-        settings.model,
-        learning_of(settings),
-        memory_of(settings),
-        settings.consent,
-        settings.new_per_request,
-        settings.replayed_per_request,
-        settings.request_wait_s,
-        settings.horizon_s,
-    )
-    role = ROLES["curate"]
-    return RoleAt(settings.tenant, role.name, role.inputs, role.outputs, Curate(curation))
 
 
 @dataclass(frozen=True)

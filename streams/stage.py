@@ -21,7 +21,7 @@ from learners.entry import Entry
 from schemas import topics
 from schemas.errors import CurrereError
 from state.store import Commit, Shard, Store
-from streams.assembly import Workshop, connect_store, curate_role, partitions_of
+from streams.assembly import Workshop, connect_store, partitions_of
 from streams.blobs import Blobs
 from streams.embedded import EmbeddedRedis
 from streams.engines.broker import Broker
@@ -197,6 +197,8 @@ class EmbeddedStage:
             if role == "worker":
                 self._fold(shop, log)
             elif role == "curate":
+                from streams.curating import curate_role
+
                 self._step(MemoryEngine(log, shop.store, curate_role(self.settings), metrics, self.settings.batch), log)
             else:
                 from streams.serving import session_role, session_watcher

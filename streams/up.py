@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from schemas.errors import CurrereError
-from streams.assembly import Workshop, connect_store, curate_role
+from streams.assembly import Workshop, connect_store
 from streams.blobs import Blobs
 from streams.engines.kafka import EngineSettings, KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
@@ -50,6 +50,8 @@ def engine_settings(settings: Settings, role: str) -> EngineSettings:
 def owner_of(role: str, shop: Workshop) -> Owner:
     """How ``role`` takes a partition, and what to call when it is over."""
     if role == "curate":
+        from streams.curating import curate_role  # river takes seconds to import
+
         return shop.owner(curate_role(shop.settings)), lambda: None
     # Only these two need torch, which takes seconds and hundreds of megabytes to import.
     from learners.fingerprint import fix_threads

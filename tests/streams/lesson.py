@@ -9,9 +9,10 @@ from pathlib import Path
 from schemas import topics
 from schemas.topics import Topic
 from state.memory import MemoryStore
-from streams.assembly import curate_role, partitions_of
+from streams.assembly import partitions_of
 from streams.blobs import Blobs
 from streams.client import message_of
+from streams.curating import curate_role
 from streams.engines.memory import ManualClock, MemoryEngine, MemoryLog
 from streams.message import Record
 from streams.metrics import Metrics
