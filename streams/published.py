@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from schemas import codec, topics
 from schemas.errors import BadEvent
 from schemas.event import Data, Event
 from schemas.model import Checkpoint
+from schemas.prediction import DeadLetter
 from schemas.topics import Topic
 from streams.engines.broker import Broker
 from streams.message import Record, partition_of
@@ -18,17 +20,33 @@ ARRIVALS = "ce_arrivals"  # header of a delta's first part: when the log receive
 
 def newest_first(broker: Broker, topic: Topic, tenant: str, model: str) -> Iterator[tuple[Record, Event[Data]]]:
     """The readable events of a tenant's ``model`` on ``topic`` from its end to its start."""
-    partition = partition_of(model.encode(), broker.partitions()[topic.name])
+    for record in _backwards(broker, topic, partition_of(model.encode(), broker.partitions()[topic.name])):
+        if record.key == model.encode() and record.header("ce_tenant") == tenant:
+            with suppress(BadEvent):
+                yield record, codec.decode(topic, record.headers, record.value)
+
+
+def last_dead_letter(broker: Broker, topic: Topic, tenant: str, partition: int) -> int:
+    """The offset of the last record in a partition of ``topic`` of which there is a dead letter; -1 without one."""
+    dead = topics.dlq(topic)
+    offsets = [-1]
+    for place in range(broker.partitions()[dead.name]):
+        for record in _backwards(broker, dead, place):
+            if record.header("ce_tenant") != tenant:
+                continue
+            with suppress(BadEvent):
+                data = codec.decode(dead, record.headers, record.value).data
+                if isinstance(data, DeadLetter) and data.partition == partition:
+                    offsets.append(data.offset)
+                    break
+    return max(offsets)
+
+
+def _backwards(broker: Broker, topic: Topic, partition: int) -> Iterator[Record]:
     start, end = broker.ends(topic.name, partition)
     while end > start:
         begin = max(start, end - WINDOW)
-        for record in reversed(list(broker.read(topic.name, partition, begin, end))):
-            if record.key != model.encode() or record.header("ce_tenant") != tenant:
-                continue
-            try:
-                yield record, codec.decode(topic, record.headers, record.value)
-            except BadEvent:
-                continue
+        yield from reversed(list(broker.read(topic.name, partition, begin, end)))
         end = begin
 
 

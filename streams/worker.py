@@ -30,9 +30,10 @@ from streams.engines.broker import Broker, Producer
 from streams.message import Message, Record, partition_of
 from streams.metrics import Metrics
 from streams.processor import dead_letter, message
-from streams.published import ARRIVALS, checkpoints_of, last_event
+from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event
 
 LOG = logging.getLogger("streams.worker")
+RETRY_S = 10.0  # after a snapshot that could not be stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +72,29 @@ class Worker:
         self._arrivals: list[int] = []
         self._delta_at, self._snapshot_at, self._snapshot_steps = clock(), clock(), 0
         self._next_delta_s = cadence.delta_s
+        self._owed_at: float | None = None  # when a snapshot is owed, whatever the cadence says
         self.model = self._last_snapshot()
         begun = self.model.next_offset if self.model else 0
         self.changes = no_changes(begun)
         self._delta_from = begun
         self.offsets = {f"{topics.TRAIN_REQUEST.name}/{partition}": begun} if self.model else {}
         self._published, self._tail = self._published_tail()
+        self._dead_before = last_dead_letter(broker, topics.TRAIN_REQUEST, tenant, partition)
 
     def process(self, records: Sequence[Record], now: float) -> int:
         """Fold ``records`` in order; a request that cannot be used is a dead letter and changes nothing."""
         self._raise_failure()
         for record in records:
+            place = f"{record.origin.topic}/{record.origin.partition}"
+            if record.origin.offset < self.offsets.get(place, 0):
+                continue
             try:
                 self._fold(record)
             except BadEvent as error:
                 self._dead(record, error)
-            except ConfigurationError as error:
+            except (ConfigurationError, ModelRefused) as error:  # a genesis or a reset that cannot be
                 self._dead(record, BadEvent(str(error), "unusable"))
-            self.offsets[f"{record.origin.topic}/{record.origin.partition}"] = record.origin.offset + 1
+            self.offsets[place] = record.origin.offset + 1
             self._publish_what_is_due()
         if not records:
             self._publish_what_is_due()
@@ -101,10 +107,11 @@ class Worker:
 
     def close(self, timeout_s: float) -> None:
         """Publish what is new, with a snapshot, so that the next worker has nothing to fold again."""
-        if self.model is not None and self.changes.rows:
-            self._delta(self.model)
-        if self.model is not None and self.model.steps > self._snapshot_steps:
-            self._snapshot(self.model)
+        if self.model is not None and self._tail is None:
+            if self.model.next_offset > self._delta_from:
+                self._delta(self.model)
+            if self.model.steps > self._snapshot_steps or self._owed_at is not None:
+                self._snapshot(self.model)
         self.producer.flush(timeout_s)
 
     def _fold(self, record: Record) -> None:
@@ -127,16 +134,17 @@ class Worker:
             self._step(record, event, report)
             if report.event.applied:
                 self._arrivals += [example.feedback_ms for example in manifest.new]
-        if self._tail is not None and self.model.next_offset == self._tail.b:
+        self._snapshot_steps = min(self._snapshot_steps, self.model.steps)  # a reset goes back
+        if self._tail is not None and self.model.next_offset >= self._tail.b:
             self._compare(self.model, self._tail)
         if self.model.lineage != lineage:
             self.changes, self._delta_from = no_changes(self.model.next_offset), self.model.next_offset
-            self._snapshot(self.model)
+            self._owed_at = self.clock()
 
     def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
         self._send(
             topics.TRAIN_STEP,
-            derive_id("step", event.id),
+            derive_id("step", str(record.origin)),
             event.envelope.time,
             report.event,
             cause=record,
@@ -145,7 +153,7 @@ class Worker:
     def _compare(self, model: Model, tail: Delta) -> None:
         """Whether the fold reached what was published; under another fingerprint it may not, then a lineage begins."""
         self._tail = None
-        if served_digest(model) == tail.digest:
+        if model.lineage != tail.lineage or (model.next_offset, served_digest(model)) == (tail.b, tail.digest):
             return
         lineage = content_digest(f"{model.lineage}/{model.next_offset}/{sorted(fingerprint().items())}".encode())
         LOG.warning("%s folds to another digest than was published (%s); lineage %s begins", model.version,
@@ -154,12 +162,13 @@ class Worker:
 
     def _publish_what_is_due(self) -> None:
         now = self.clock()
-        if self.model is None:
+        if self.model is None or self._tail is not None:  # what is folded again is not known to be what was published
             return
-        if self.changes.rows and now - self._delta_at >= self._next_delta_s and self._tail is None:
+        if self.model.next_offset > self._delta_from and now - self._delta_at >= self._next_delta_s:
             self._delta(self.model)
         steps = self.model.steps - self._snapshot_steps
-        if steps >= self.cadence.snapshot_steps or (steps and now - self._snapshot_at >= self.cadence.snapshot_s):
+        many = steps >= self.cadence.snapshot_steps or (steps and now - self._snapshot_at >= self.cadence.snapshot_s)
+        if many if self._owed_at is None else now >= self._owed_at:
             self._snapshot(self.model)
 
     def _delta(self, model: Model) -> None:
@@ -185,10 +194,10 @@ class Worker:
         try:
             uri = self.blobs.put(path, content)
         except BlobUnavailable as error:
-            LOG.warning("snapshot of %s: %s; deltas go on, the next try is at the next snapshot", model.version, error)
-            self._snapshot_steps = model.steps
+            LOG.warning("snapshot of %s: %s; deltas go on, next try in %.0f s", model.version, error, RETRY_S)
+            self._owed_at = self._snapshot_at + RETRY_S
             return
-        self._snapshot_steps = model.steps
+        self._snapshot_steps, self._owed_at = model.steps, None
         found = Checkpoint(
             model=self.model_name,
             lineage=model.lineage,
@@ -245,6 +254,8 @@ class Worker:
             raise BrokerError(f"worker: an output was not accepted: {self.failure}; folding again from the snapshot")
 
     def _dead(self, record: Record, error: BadEvent) -> None:
+        if record.origin.offset <= self._dead_before:  # folded again
+            return
         letter = dead_letter(record, error)
         source = f"/currere/{self.tenant}/worker"
         self.metrics.count("dead_letters", role="worker", topic=record.origin.topic, reason=error.reason)
@@ -274,8 +285,8 @@ class Worker:
         step = last_event(self.broker, topics.TRAIN_STEP, self.tenant, self.model_name)
         published = -1 if step is None else int(step.data.offset)  # type: ignore[attr-defined]  # a TrainStep
         delta = last_event(self.broker, topics.DELTA, self.tenant, self.model_name)
-        if delta is None or self.model is None or not isinstance(delta.data, Delta):
+        if delta is None or not isinstance(delta.data, Delta):
             return published, None
-        tail = delta.data
-        beyond = tail.lineage == self.model.lineage and tail.b > self.model.next_offset
+        tail, model = delta.data, self.model
+        beyond = model is None or (tail.lineage == model.lineage and tail.b > model.next_offset)
         return published, tail if beyond else None
