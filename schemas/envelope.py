@@ -104,6 +104,8 @@ def read_envelope(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
     """
     found: dict[str, str] = {}
     for name, value in headers:
+        if name in found and name.startswith("ce_"):
+            raise UndecodableEvent(f"header {name} comes twice; an attribute has one value")
         try:
             found[name] = (value or b"").decode()
         except UnicodeDecodeError as error:

@@ -66,6 +66,7 @@ class ModelWatcher(Generic[T]):
         self._checkpoints: Tail | None = None
         self._deltas: Tail | None = None
         self._behind = True  # a delta is missing: only a snapshot helps
+        self._newest: tuple[Checkpoint, Record] | None = None  # that was not needed when it came
 
     def step(self, timeout_s: float) -> bool:
         """Take in what has been published since; whether a fresher model was swapped in."""
@@ -119,8 +120,10 @@ class ModelWatcher(Generic[T]):
         except BadEvent as error:
             self._refuse(f"checkpoint at {record.origin}: {error}")
             return
-        if isinstance(found, Checkpoint) and found.model == self.name and self._wants(found):
-            self._load(found, record)
+        if isinstance(found, Checkpoint) and found.model == self.name:
+            self._newest = found, record
+            if self._wants(found):
+                self._load(found, record)
 
     def _wants(self, found: Checkpoint) -> bool:
         if self.current is None or found.lineage != self.current.served.lineage:
@@ -158,7 +161,7 @@ class ModelWatcher(Generic[T]):
         if found.lineage != served.lineage or found.b <= served.next_offset:
             return
         if found.a > served.next_offset:
-            self._behind = True
+            self._fall_behind()
             return
         if found.part == 0:
             self._parts.clear()
@@ -168,14 +171,20 @@ class ModelWatcher(Generic[T]):
         if len(self._parts) == found.parts:
             self._apply(served, found)
 
+    def _fall_behind(self) -> None:
+        """Only a snapshot helps now: the newest one if it goes further than we are, else the next."""
+        self._behind = True
+        if self._newest is not None and self._wants(self._newest[0]):
+            self._load(*self._newest)
+
     def _apply(self, served: Served, found: Delta) -> None:
         parts = [self._parts[number] for number in sorted(self._parts)]
         self._parts.clear()
         try:
             fresher = apply_delta(served, parts)
         except ModelRefused as error:
-            self._behind = True
             self._refuse(f"delta to {found.version}: {error}")
+            self._fall_behind()
             return
         self._swap(fresher, self._arrivals)
 

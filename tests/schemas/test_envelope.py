@@ -152,3 +152,10 @@ def test_two_outcomes_share_an_id_only_if_they_are_of_the_same_parts(one: list[s
 def test_parts_that_hold_a_separator_do_not_run_together() -> None:
     assert derive_id("example", "a\x1fb") != derive_id("example", "a", "b")
     assert derive_id("example", "a,b") != derive_id("example", "a", "b")
+
+
+def test_an_attribute_that_comes_twice_is_refused() -> None:
+    headers = (*ENVELOPE.headers(), ("ce_tenant", b"another"))
+
+    with pytest.raises(UndecodableEvent, match="ce_tenant comes twice"):
+        read_envelope(headers)
