@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ from learners.delta import apply_delta
 from learners.served import Served
 from learners.snapshot import served_from_snapshot
 from schemas import codec, topics
-from schemas.errors import BadEvent, BrokerError, ModelRefused
+from schemas.errors import BadEvent, BrokerError, ModelRefused, OffsetOutOfRange
 from schemas.model import Checkpoint, Delta
 from streams.blobs import Blobs, BlobUnavailable
 from streams.engines.broker import Broker, Tail
@@ -73,9 +73,8 @@ class ModelWatcher(Generic[T]):
         before = self.current
         if self._checkpoints is None:
             self._begin()
-        if self._deltas is not None:
-            for record in self._deltas.poll(timeout_s):
-                self._on_delta(record)
+        for record in self._fresh_deltas(timeout_s):
+            self._on_delta(record)
         if self._checkpoints is not None:
             for record in self._checkpoints.poll(0.0 if self._deltas else timeout_s):
                 self._on_checkpoint(record)
@@ -102,6 +101,19 @@ class ModelWatcher(Generic[T]):
             except BrokerError as error:
                 LOG.warning("%s: %s; the last good model keeps serving", self.name, error)
                 self._stop.wait(1.0)
+
+    def _fresh_deltas(self, timeout_s: float) -> Sequence[Record]:
+        if self._deltas is None:
+            return ()
+        try:
+            return self._deltas.poll(timeout_s)
+        except OffsetOutOfRange as error:
+            LOG.warning("%s: %s; going on from what the log still holds", self.name, error)
+            self._deltas.close()
+            place = self._partition[topics.DELTA.name]
+            start, _ = self.broker.ends(topics.DELTA.name, place)
+            self._deltas = self.broker.tail(topics.DELTA.name, place, start)
+            return ()
 
     def _begin(self) -> None:
         topic = topics.CHECKPOINT
@@ -157,6 +169,9 @@ class ModelWatcher(Generic[T]):
             return
         if not isinstance(found, Delta) or found.model != self.name or self.current is None:
             return
+        if found.version != f"{found.lineage}:{found.b}":
+            self._refuse(f"delta at {record.origin}: it is of {found.version} and ends at {found.b}")
+            return
         served = self.current.served
         if found.lineage != served.lineage or found.b <= served.next_offset:
             return
@@ -166,7 +181,7 @@ class ModelWatcher(Generic[T]):
         if found.part == 0:
             self._parts.clear()
             arrivals = record.header(ARRIVALS) or ""
-            self._arrivals = [int(ms) for ms in arrivals.split(",") if ms]
+            self._arrivals = [int(ms) for ms in arrivals.split(",") if ms.isdecimal()]
         self._parts[found.part] = record.value or b""
         if len(self._parts) == found.parts:
             self._apply(served, found)
@@ -186,6 +201,7 @@ class ModelWatcher(Generic[T]):
             self._refuse(f"delta to {found.version}: {error}")
             self._fall_behind()
             return
+        self._behind = False
         self._swap(fresher, self._arrivals)
 
     def _swap(self, served: Served, arrivals: list[int]) -> None:

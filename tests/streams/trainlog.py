@@ -124,7 +124,6 @@ def digests(worker: Worker) -> tuple[str, str, str]:
 
 def caught_up(watcher: ModelWatcher[str]) -> str | None:
     """What ``watcher`` has after taking in all that was published."""
-    while watcher.step(0.0):
-        pass
-    watcher.step(0.0)
+    for _ in range(4):  # a step takes in all that there is, or recovers
+        watcher.step(0.0)
     return watcher.current.model if watcher.current else None
