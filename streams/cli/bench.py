@@ -31,11 +31,13 @@ def bench(
     Example: currere bench talkmoves --help
     """
     found = entries()
+    if not found:
+        raise ConfigurationError(f"benchmarks are in a checkout, not in a wheel, and {FOLDER} holds none")
     if name is None:
         show_table(("name", "what it measures"), [(entry, _purpose(path)) for entry, path in found.items()])
         return
     if name not in found:
-        raise ConfigurationError(f"there is no benchmark {name!r}; there are {', '.join(found) or 'none'}")
+        raise ConfigurationError(f"there is no benchmark {name!r}; there are {', '.join(found)}")
     done = subprocess.run([sys.executable, str(found[name]), *context.args], check=False)
     raise typer.Exit(done.returncode)
 
