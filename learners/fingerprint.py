@@ -25,4 +25,4 @@ def fix_threads() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: seconds, 160 MB
