@@ -33,6 +33,7 @@ from streams.processor import dead_letter, message
 from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event
 
 LOG = logging.getLogger("streams.worker")
+FLUSH_S = 5.0  # for a delta to be acknowledged before the snapshot that follows it
 RETRY_S = 10.0  # after a snapshot that could not be stored
 
 
@@ -188,6 +189,9 @@ class Worker:
         self.changes, self._delta_from, self._arrivals = no_changes(model.next_offset), model.next_offset, []
 
     def _snapshot(self, model: Model) -> None:
+        if model.next_offset > self._delta_from:  # first: who begins here does not know what changed before
+            self._delta(model)
+            self.producer.flush(FLUSH_S)
         content = snapshot(model)
         path = f"{self.tenant}/{self.model_name}/{model.lineage}/{model.next_offset}.safetensors"
         self._snapshot_at = self.clock()

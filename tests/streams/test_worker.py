@@ -266,6 +266,18 @@ def test_deltas_cover_the_log_without_gaps(bench: Bench) -> None:
     assert found[-1].b == STEPS + 1
 
 
+def test_a_snapshot_that_a_new_worker_begins_with_leaves_no_gap_between_deltas(bench: Bench) -> None:
+    ask(bench.log, *map(step, range(CADENCE.snapshot_steps)))
+    bench.fold(bench.worker())
+    assert bench.checkpoints()[-1].next_offset == CADENCE.snapshot_steps + 1
+    worker = bench.worker()
+    ask(bench.log, step(CADENCE.snapshot_steps))
+    bench.fold(worker)
+    worker.close(1.0)
+    found = [Delta.model_validate_json(value) for value in manifests(bench)]
+    assert [delta.a for delta in found] == [1, *(delta.b for delta in found[:-1])]
+
+
 def test_a_delta_tells_when_the_feedback_arrived_that_it_learned_from(bench: Bench) -> None:
     ask(bench.log, step(0), step(1))
     worker = bench.worker()
