@@ -90,8 +90,13 @@ def _is_folded(model: Model, example: TrainExample) -> bool:
 
 
 def check_labels(model: Model, manifest: TrainRequest) -> None:
-    """Raise UnusableEvent unless every label of the request can be."""
-    for example in (*manifest.new, *manifest.replayed):
+    """Raise UnusableEvent unless the request has examples, each of them labels, and every label can be."""
+    examples = (*manifest.new, *manifest.replayed)
+    if not examples:
+        raise UnusableEvent("a step without examples has nothing to learn from")
+    for example in examples:
+        if not example.labels:
+            raise UnusableEvent(f"example {example.id} has no label to learn from")
         for name, value in example.labels.items():
             check_label(model.settings.task(name), value)
 

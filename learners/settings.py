@@ -56,7 +56,7 @@ class LearningSettings:
         return next((task for task in self.tasks if task.name == name), None)
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON can hold it; the inverse of ``settings_from``."""
+        """As JSON can hold it; the inverse of ``from_dict``."""
         found = asdict(self)
         return {**found, "tasks": [task.to_dict() for task in self.tasks], "group_rates": dict(self.group_rates)}
 

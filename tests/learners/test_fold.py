@@ -130,6 +130,12 @@ def test_an_impossible_label_leaves_the_model_as_it_was():
     assert "odd" not in {name.decode(errors="ignore") for name in model.folded}
 
 
+def test_a_step_without_examples_or_labels_is_unusable():
+    for empty in (step_request(()), step_request([example("bare", said("hm"))])):
+        with pytest.raises(UnusableEvent, match="learn from"):
+            fold(begun(), empty, ones(empty), "empty", 1)
+
+
 def test_weights_that_do_not_fit_are_unusable():
     with pytest.raises(UnusableEvent):
         fold(begun(), MORE, {"weights.new": np.ones(1, np.float32)}, "more", 1)
