@@ -87,6 +87,7 @@ class KafkaBroker:
         self.settings: dict[str, Any] = {
             "bootstrap.servers": self.address,
             "socket.timeout.ms": 10_000,
+            "reconnect.backoff.max.ms": 2_000,  # a broker that comes back is found at once
             "log_level": 3,
             **self.security,
         }

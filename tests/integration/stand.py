@@ -28,7 +28,7 @@ def eventually(holds: Callable[[], object], what: str, patience_s: float = PATIE
     pause = threading.Event()
     while not holds():
         assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
-        pause.wait(0.02)
+        pause.wait(0.1)
 
 
 @dataclass
