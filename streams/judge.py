@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from learners.drift import DriftMonitor, DriftSeen, DriftSettings, DriftStateRefused
+from learners.drift import DriftMonitor, DriftSeen, DriftStateRefused
 from learners.importance import disagreement
 from learners.metrics import Prequential
 from schemas import topics
 from schemas.drift import Drift
 from schemas.envelope import derive_id
 from schemas.prediction import Example
-from state.store import Put
+from state.store import Delete, Put, Write
 from streams.processor import Output
 
 LOG = logging.getLogger("streams.judge")
@@ -27,20 +27,23 @@ class Judge:
 
     quality: Prequential
     monitor: DriftMonitor
+    _refused: set[str]  # tasks whose stored detectors are of no use
     _seen: list[tuple[DriftSeen, Example, str]] = field(default_factory=list)
     _heard: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, values: Mapping[str, bytes]) -> Judge:
         """What the store holds, or the beginning; detectors that cannot be restored begin anew."""
+        monitor, refused = DriftMonitor(), set()
         stored = {key.removeprefix(DRIFT): value for key, value in values.items() if key.startswith(DRIFT)}
-        try:
-            monitor = DriftMonitor.restored(DriftSettings(), stored)
-        except DriftStateRefused as error:
-            LOG.warning("drift detectors begin anew: %s", error)
-            monitor = DriftMonitor()
+        for task, value in stored.items():  # one by one: a task's damage is no other's
+            try:
+                monitor.watches |= DriftMonitor.restored(monitor.settings, {task: value}).watches
+            except DriftStateRefused as error:
+                LOG.warning("drift detectors of %s begin anew: %s", task, error)
+                refused.add(task)
         quality = values.get(QUALITY)
-        return cls(Prequential.from_bytes(quality) if quality else Prequential(), monitor)
+        return cls(Prequential.from_bytes(quality) if quality else Prequential(), monitor, refused)
 
     def hear(self, example_id: str, data: Example) -> None:
         """Hold the label against the prediction made then, if the model was asked then."""
@@ -54,15 +57,14 @@ class Judge:
                 found = self.monitor.update(task, cohort, error, example_id)
                 self._seen += [(seen, data, example_id) for seen in found]
 
-    def writes(self) -> list[Put]:
-        """What the store must keep of what was heard."""
-        if not self._heard:
-            return []
-        drift = [
-            Put(f"{DRIFT}{task}", self.monitor.task_bytes(task))
-            for task in sorted(self._heard & set(self.monitor.watches))
-        ]
-        return [Put(QUALITY, self.quality.to_bytes()), *drift]
+    def writes(self) -> list[Write]:
+        """What the store must keep of what was heard, and forget because it is of no use."""
+        heard = sorted(self._heard & set(self.monitor.watches))
+        found: list[Write] = [Put(f"{DRIFT}{task}", self.monitor.task_bytes(task)) for task in heard]
+        found += [Delete(f"{DRIFT}{task}") for task in sorted(self._refused.difference(heard))]
+        if self._heard:
+            found.append(Put(QUALITY, self.quality.to_bytes()))
+        return found
 
     def drifts(self, model: str) -> Iterable[Output]:
         """The drifts seen in this batch, each named after the example at which it was seen."""

@@ -26,6 +26,7 @@ from builders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learners.drift import ALL, DriftMonitor, DriftSettings
 from learners.entry import MemorySettings
 from learners.metrics import Prequential
 from learners.request import REPLAYED, decode_request
@@ -37,7 +38,7 @@ from schemas.prediction import DeadLetter, Example, ExampleInput, Fate
 from schemas.training import TrainRequest
 from streams import curate as rules
 from streams.curate import Curate, Curation, size_in_request
-from streams.judge import QUALITY
+from streams.judge import DRIFT, QUALITY
 from streams.processor import Output, waiting_key
 from streams.remember import Remembered
 
@@ -377,6 +378,20 @@ def test_drift_of_the_errors_is_published_once_and_names_an_example() -> None:
     assert drifts
     assert len({o.id for o in drifts}) == len(drifts)
     assert all(o.data.after > o.data.before and o.causes == () for o in drifts)  # type: ignore[attr-defined]  # a Drift
+
+
+def test_detectors_that_cannot_be_restored_leave_those_of_other_tasks_alone() -> None:
+    here = room()
+    here.take(example("a"))
+    good = here.shelf.values[f"{DRIFT}move"]
+    here.shelf.values[f"{DRIFT}depth"] = b"of another river\n"
+    here.take(consent("kim", granted=True))
+    assert f"{DRIFT}depth" not in here.shelf.values, "what is of no use is refused once"
+    assert here.shelf.values[f"{DRIFT}move"] == good
+    here.take(example("b"))
+    assert (
+        DriftMonitor.restored(DriftSettings(), {"move": here.shelf.values[f"{DRIFT}move"]}).watches["move"][ALL].n == 2
+    )
 
 
 def test_gauges_tell_the_memory_by_class_and_a_class_that_left_is_zero() -> None:
