@@ -14,7 +14,7 @@ from schemas.feedback import LabelValue
 from schemas.prediction import ExampleInput, Output
 from state.pending import Context
 from streams.recorded import Recorded
-from streams.score import Scoring, next_context, with_context
+from streams.score import next_context, with_context
 
 BATCH = 512
 BESIDES = "none"  # the class that ``macro_f1`` leaves out: nothing of note was said
@@ -57,7 +57,6 @@ class Evaluation:
 def evaluate(
     served: Served,
     recorded: Iterable[Recorded],
-    scoring: Scoring,
     on_progress: Callable[[int], None] = lambda interactions: None,
 ) -> dict[str, dict[str, object]]:
     """The metrics of ``served`` on every label of ``recorded``, by task.
@@ -66,7 +65,7 @@ def evaluate(
     then how many interactions have been read. Raises ConfigurationError for a record that cannot be read.
     """
     evaluation = Evaluation()
-    for batch in in_batches(labelled(recorded, scoring.turns, on_progress), BATCH):
+    for batch in in_batches(labelled(recorded, served.settings.context_turns, on_progress), BATCH):
         outputs = predict(served, [seen for seen, _ in batch])
         for (_, labels), said in zip(batch, outputs, strict=True):
             evaluation.add(labels, said)

@@ -78,12 +78,12 @@ def session_watcher(settings: Settings, broker: Broker, blobs: Blobs, metrics: M
 
 def session_role(settings: Settings, watcher: ModelWatcher[Predictor]) -> RoleAt:
     """The session role, predicting with what ``watcher`` serves."""
-    tasks = learning_of(settings).tasks
-    prior = Prior(tasks)
-    scoring = Scoring(settings.model, horizon_s=settings.horizon_s)
+    learning = learning_of(settings)
+    prior = Prior(learning.tasks)
+    scoring = Scoring(settings.model, learning.context_turns, settings.horizon_s)
     processor = Session(scoring, lambda: watcher.current.model if watcher.current else prior)
     role = ROLES["session"]
-    check = screen({task.name: task for task in tasks})
+    check = screen({task.name: task for task in learning.tasks})
     return RoleAt(settings.tenant, role.name, role.inputs, role.outputs, processor, check)
 
 

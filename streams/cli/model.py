@@ -98,7 +98,6 @@ def evaluate(
     from streams import recorded
     from streams.blobs import Blobs
     from streams.evaluate import evaluate as judge
-    from streams.score import Scoring
     from streams.settings import load
     from streams.versions import served_at
 
@@ -108,7 +107,7 @@ def evaluate(
     served = served_at(broker_of(settings), Blobs(settings.blobs), settings.tenant, settings.model, version)
     with progress_bar("interactions") as bar:
         task = bar.add_task(f"evaluating {served.version}", total=None, note="")
-        found = judge(served, lessons, Scoring(settings.model), lambda read: bar.update(task, completed=read))
+        found = judge(served, lessons, lambda read: bar.update(task, completed=read))
     typer.echo(f"{served.version} on {file}", err=as_json)
     if as_json:
         show_json(found)

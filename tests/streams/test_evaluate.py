@@ -19,10 +19,10 @@ from schemas.interaction import Interaction, Payload, SpeakerRole, Timing, Turn
 from schemas.prediction import ExampleInput
 from streams.evaluate import BATCH, evaluate, in_batches, labelled
 from streams.recorded import Recorded
-from streams.score import Scoring, contexts
-from tests.learners.cases import DEPTH, MOVE, MOVES, begun, folded
+from streams.score import contexts
+from tests.learners.cases import DEPTH, MOVE, MOVES, SMALL, begun, folded
 
-SCORING = Scoring("main", turns=3)
+TURNS = SMALL.context_turns
 
 
 def recorded(
@@ -59,8 +59,8 @@ def test_the_model_sees_what_the_session_role_would_have_shown_it(given_: list[t
     given_ = sorted(given_, key=lambda one: one[0])
     found = [recorded(n, text, session, role, move="none") for n, (session, role, text) in enumerate(given_)]
     inputs = [(input_of(said(one.id), n), one.interaction) for n, one in enumerate(found)]
-    as_the_role, _ = contexts(inputs, {}, SCORING.turns)
-    assert [seen for seen, _ in labelled(found, SCORING.turns)] == as_the_role
+    as_the_role, _ = contexts(inputs, {}, TURNS)
+    assert [seen for seen, _ in labelled(found, TURNS)] == as_the_role
 
 
 def test_a_lesson_does_not_see_the_one_before_it() -> None:
@@ -74,7 +74,7 @@ def test_an_interaction_without_labels_is_context_and_not_counted() -> None:
 
 
 def test_the_metrics_are_those_of_the_predictions(model: Served) -> None:
-    found = evaluate(model, lesson(), SCORING)["move"]
+    found = evaluate(model, lesson())["move"]
     seen, labels = _apart(lesson())
     shares = [[output["move"].probabilities[name] for name in MOVE.classes] for output in predict(model, seen)]
     wanted = scores([MOVE.classes.index(label) for label in labels], np.array(shares), MOVE.classes)
@@ -89,7 +89,7 @@ def test_the_metrics_are_those_of_the_predictions(model: Served) -> None:
 
 
 def _apart(found: Sequence[Recorded]) -> tuple[list[ExampleInput], list[str]]:
-    pairs = list(labelled(found, SCORING.turns))
+    pairs = list(labelled(found, TURNS))
     return [seen for seen, _ in pairs], [str(labels[0][1]) for _, labels in pairs]
 
 
@@ -103,29 +103,29 @@ def test_a_model_that_is_always_right_has_the_best_of_every_metric(model: Served
         )
         for n, one in enumerate(lesson())
     ]
-    found = evaluate(model, as_said, SCORING)["move"]
+    found = evaluate(model, as_said)["move"]
     assert found["accuracy"] == found["macro_f1_all"] == 1.0
     assert found["mcc"] == (1.0 if len(set(best)) > 1 else 0.0)
 
 
 def test_a_label_that_the_version_does_not_answer_is_counted_as_unscored(model: Served) -> None:
     lessons = [recorded(0, "why?", move="press", humour="dry"), recorded(1, "ten", role="student", move="press")]
-    found = evaluate(model, lessons, SCORING)
+    found = evaluate(model, lessons)
     assert (found["humour"]["n"], found["humour"]["unscored"]) == (0, 1)
     assert (found["move"]["n"], found["move"]["unscored"]) == (1, 1)
 
 
 def test_a_task_of_numbers_has_errors_and_no_classes(model: Served) -> None:
     lessons = [recorded(n, "why?", **{DEPTH.name: n / 10}) for n in range(5)]
-    seen = [input_ for input_, _ in labelled(lessons, SCORING.turns)]
+    seen = [input_ for input_, _ in labelled(lessons, TURNS)]
     errors = [abs(output[DEPTH.name].value - n / 10) for n, output in enumerate(predict(model, seen))]
-    found = evaluate(model, lessons, SCORING)[DEPTH.name]
+    found = evaluate(model, lessons)[DEPTH.name]
     assert found["mae"] == pytest.approx(sum(errors) / len(errors))
     assert "per_class" not in found
 
 
 def test_nothing_to_judge_is_no_metric(model: Served) -> None:
-    assert evaluate(model, [recorded(0, "hm", role="student")], SCORING) == {}
+    assert evaluate(model, [recorded(0, "hm", role="student")]) == {}
 
 
 @given(count=st.integers(0, 30), size=st.integers(1, 8))
