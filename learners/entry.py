@@ -7,22 +7,23 @@ from hashlib import sha256
 from math import log
 from typing import NamedTuple
 
+from schemas.errors import ConfigurationError
+
 MS_PER_DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
-    """What the memory holds and how it is replayed.
+    """What the memory holds and how it is replayed. Raises ConfigurationError out of range.
 
-    ``capacity`` in entries; ``threshold`` is the least importance admitted; ``replay`` the entries a request replays;
-    shares are of capacity, 1 or more means uncapped. ``classes`` is how many classes are expected: a learner's cap is
-    spread evenly over them. ``decay_per_day`` halves an entry's chances every ``ln 2 / decay_per_day`` days.
+    ``capacity`` in entries; ``threshold`` is the least importance admitted; shares are of capacity, 1 or more means
+    uncapped. ``classes`` is how many classes are expected: a learner's cap is spread evenly over them.
+    ``decay_per_day`` halves an entry's chances every ``ln 2 / decay_per_day`` days.
     ``alpha`` sharpens priorities, ``beta`` is the strength of their correction (Schaul 2016, section 3.4).
     """
 
     capacity: int = 2_000
     threshold: float = 0.0
-    replay: int = 32
     learner_share: float = 0.1
     rater_share: float = 0.5
     classes: int = 8
@@ -31,6 +32,16 @@ class MemorySettings:
     alpha: float = 0.6
     beta: float = 0.4
 
+    def __post_init__(self) -> None:
+        for name in ("capacity", "classes"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ConfigurationError(f"{name} is {value!r}, expected a whole number from 1 on")
+        for name in ("threshold", "learner_share", "rater_share", "decay_per_day", "alpha", "beta"):
+            if not isinstance(value := getattr(self, name), int | float) or not value >= 0:
+                raise ConfigurationError(f"{name} is {value!r}, expected a number from 0 on")
+        if not isinstance(self.least_weight, int | float) or not self.least_weight > 0:
+            raise ConfigurationError(f"least_weight is {self.least_weight!r}, expected a number above 0")
+
     def cap(self, share: float) -> int:
         """The entries that one learner or rater may hold, at least one."""
         return self.capacity if share >= 1 else max(int(share * self.capacity), 1)
@@ -38,9 +49,6 @@ class MemorySettings:
     def cap_in_class(self, share: float) -> int:
         """The entries that one learner or rater may hold of one class, at least one."""
         return self.capacity if share >= 1 else max(int(share * self.capacity / self.classes), 1)
-
-
-MISSION = MemorySettings(capacity=1_000, threshold=0.8, replay=8)
 
 
 class Entry(NamedTuple):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from math import exp, log, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.entry import MISSION, MS_PER_DAY, Entry, MemorySettings, entry, rank
+from learners.entry import MS_PER_DAY, Entry, MemorySettings, entry, rank
 from learners.memory import Memory, admit, changes, evict, merge, replayed
+from schemas.errors import ConfigurationError
 
 Kind = Literal["learner", "rater"]
 
@@ -139,8 +140,17 @@ def test_an_entry_of_later_time_wins_by_its_age_times_the_decay() -> None:
 
 
 def test_what_is_less_important_than_the_threshold_is_not_admitted() -> None:
-    below, above = (entry(MISSION, str(value), value, "x", None, None, 0) for value in (0.79, 0.8))
-    assert set(Memory.of(MISSION, [below, above]).entries) == {above.id}
+    rules = MemorySettings(threshold=0.8)
+    below, above = (entry(rules, str(value), value, "x", None, None, 0) for value in (0.79, 0.8))
+    assert set(Memory.of(rules, [below, above]).entries) == {above.id}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"capacity": 0}, {"capacity": "2000"}, {"classes": 0}, {"learner_share": -0.1}, {"least_weight": 0}]
+)
+def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        MemorySettings(**wrong)
 
 
 def test_admitting_reports_only_ids_that_were_held_before() -> None:
