@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from schemas import codec, topics
-from schemas.errors import BadEvent
+from schemas.errors import BadEvent, ModelRefused
 from schemas.event import Data, Event
 from schemas.model import Checkpoint
 from schemas.prediction import DeadLetter
 from schemas.topics import Topic
+from streams.blobs import Blobs
 from streams.engines.broker import Broker
 from streams.message import Record, partition_of
 
@@ -60,3 +61,16 @@ def checkpoints_of(broker: Broker, tenant: str, model: str) -> Iterator[Checkpoi
     for _, event in newest_first(broker, topics.CHECKPOINT, tenant, model):
         if isinstance(event.data, Checkpoint):
             yield event.data
+
+
+def snapshot_of(broker: Broker, blobs: Blobs, tenant: str, model: str, version: str) -> bytes:
+    """The snapshot of ``version``, for a reset that goes back to it.
+
+    Raises:
+        ModelRefused: no checkpoint names that version.
+        BlobUnavailable: its blob is not to be had.
+    """
+    for checkpoint in checkpoints_of(broker, tenant, model):
+        if checkpoint.version == version:
+            return blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
+    raise ModelRefused(f"the log resets to {version}, of which there is no checkpoint; see `currere model list`")

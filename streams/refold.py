@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from learners.fingerprint import fingerprint, fix_threads
 from learners.fold import fold
 from learners.model import Model, served_digest, trained_digest
 from learners.request import decode_request
 from schemas import codec, topics
-from schemas.errors import BadEvent, ConfigurationError, CurrereError
+from schemas.errors import BadEvent, ConfigurationError, CurrereError, ModelRefused
 from schemas.model import Checkpoint, Delta
 from streams.blobs import Blobs
 from streams.engines.broker import Broker
 from streams.message import partition_of
-from streams.published import checkpoints_of, last_event, newest_first
+from streams.published import last_event, newest_first, snapshot_of
 
 
 class NotFound(CurrereError):
@@ -65,25 +66,20 @@ def refold(
     """
     partition = partition_of(model.encode(), broker.partitions()[topics.TRAIN_REQUEST.name])
     start, end = broker.ends(topics.TRAIN_REQUEST.name, partition)
+    snapshots = partial(snapshot_of, broker, blobs, tenant, model)
     found: Model | None = None
     read = 0
-
-    def snapshot_of(version: str) -> bytes:
-        for checkpoint in checkpoints_of(broker, tenant, model):
-            if checkpoint.version == version:
-                return blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
-        raise NotFound(f"the log resets to {version}, of which there is no checkpoint")
-
     for record in broker.read(topics.TRAIN_REQUEST.name, partition, start, min(until, end)):
         read += 1
         on_progress(read, min(until, end) - start)
-        if record.key != model.encode() or record.header("ce_tenant") != tenant:
+        if record.header("ce_tenant") != tenant:
             continue
         try:
             event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
             manifest, weights = decode_request(record.value or b"")
-            found, _ = fold(found, manifest, weights, event.id, record.origin.offset, snapshot_of)
-        except (BadEvent, ConfigurationError):
+            if manifest.model == model:
+                found, _ = fold(found, manifest, weights, event.id, record.origin.offset, snapshots)
+        except (BadEvent, ConfigurationError, ModelRefused):
             continue
     if found is None:
         raise NotFound(f"no train request of {tenant}/{model} below offset {until}: nothing was folded yet")

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from learners.delta import delta_parts, no_changes
 from learners.fingerprint import fingerprint
@@ -30,7 +31,7 @@ from streams.engines.broker import Broker, Producer
 from streams.message import Message, Record, partition_of
 from streams.metrics import Metrics
 from streams.processor import dead_letter, message
-from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event
+from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event, snapshot_of
 
 LOG = logging.getLogger("streams.worker")
 FLUSH_S = 5.0  # for a delta to be acknowledged before the snapshot that follows it
@@ -125,9 +126,8 @@ class Worker:
         weights = read_weights(manifest, record.value or b"")
         begun = self.clock()
         lineage = self.model.lineage if self.model else None
-        self.model, report = fold(
-            self.model, manifest, weights, event.id, record.origin.offset, lambda version: self._blob_of(version)
-        )
+        snapshots = partial(snapshot_of, self.broker, self.blobs, self.tenant, self.model_name)
+        self.model, report = fold(self.model, manifest, weights, event.id, record.origin.offset, snapshots)
         self.metrics.observe("step_seconds", self.clock() - begun, role="worker")
         self.metrics.gauge("model_offset", self.model.next_offset, role="worker")
         self.changes = self.changes.and_then(report.touched)
@@ -277,12 +277,6 @@ class Worker:
             self._snapshot_steps = model.steps
             return model
         return None
-
-    def _blob_of(self, version: str) -> bytes:
-        for checkpoint in checkpoints_of(self.broker, self.tenant, self.model_name):
-            if checkpoint.version == version:
-                return self.blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256)
-        raise ModelRefused(f"the log resets to {version}, of which there is no checkpoint")
 
     def _published_tail(self) -> tuple[int, Delta | None]:
         """The offset of the last request whose step was published, and the last delta beyond the snapshot."""
