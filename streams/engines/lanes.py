@@ -119,7 +119,9 @@ class Lanes:
         try:
             self._serve_until_stopped()
         finally:
-            self.ended = True
+            with self._wake:
+                self.ended = True
+                self._wake.notify_all()
 
     def _serve_until_stopped(self) -> None:
         while True:
@@ -152,8 +154,9 @@ class Lanes:
                 lane.runner.beat()
         except CurrereError as error:
             LOG.warning("partition %d: %s", lane.partition, error)
-            lane.error = error
-            lane.queue.clear()
+            with self._wake:
+                lane.error = error
+                lane.queue.clear()
         if records or now >= lane.next_beat:
             lane.next_beat = now + self.beat_s
         lane.next_tick = now + self.tick_s
