@@ -82,7 +82,7 @@ class RedisStore:
             "health_check_interval": 15,
             **(options or {}),
         }
-        address = _address(url)
+        address = without_secrets(url)
         open_client = RedisCluster.from_url if cluster else redis.Redis.from_url
         try:
             with _explained(address):
@@ -214,8 +214,8 @@ def _explained(address: str) -> Iterator[None]:
         raise StoreUnavailable(f"store at {address}: {error}; {what}") from error
 
 
-def _address(url: str) -> str:
-    """What may be shown of ``url``: no user, no password."""
+def without_secrets(url: str) -> str:
+    """What may be shown of a store's ``url``: no user, no password. Raises ConfigurationError: it is no such URL."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError("the store's URL begins with redis://, rediss:// or unix://")

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from schemas.errors import ConfigurationError, StoreUnavailable
 from state.keys import OFFSET
+from state.redis import without_secrets
 from state.store import Offsets, Shard
 
 META = re.compile(r"currere:\{(?P<tenant>[^:]+):(?P<role>[^:]+):(?P<partition>[0-9]+)\}:meta")
@@ -58,7 +59,7 @@ def survey(
 
 @contextmanager
 def _connected(url: str, cluster: bool, timeout_s: float) -> Iterator[redis.Redis | RedisCluster]:
-    address = url.rpartition("@")[2].partition("?")[0]
+    address = without_secrets(url)
     try:
         connect = RedisCluster.from_url if cluster else redis.Redis.from_url
         client = connect(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from learners.entry import Entry
 from schemas import topics
 from schemas.errors import CurrereError
+from state.redis import without_secrets
 from state.store import Commit, Shard, Store
 from streams.assembly import Workshop, connect_store, partitions_of
 from streams.blobs import Blobs
@@ -29,7 +30,7 @@ from streams.engines.memory import MemoryEngine, MemoryLog
 from streams.metrics import Metrics
 from streams.roles import ROLES
 from streams.settings import Settings
-from streams.supervisor import Supervisor
+from streams.supervisor import RoleDied, Supervisor
 from streams.up import kafka_of
 
 LOG = logging.getLogger("streams.stage")
@@ -104,7 +105,7 @@ class KafkaStage:
         self.settings = settings
         self.broker: Broker = kafka_of(settings)
         self.store = connect_store(settings)
-        self.what_broker, self.what_store = f"kafka {settings.kafka}", f"redis {_without_password(settings.redis)}"
+        self.what_broker, self.what_store = f"kafka {settings.kafka}", f"redis {without_secrets(settings.redis)}"
         self.broker.create(topics.ALL, partitions_of(settings))
         self.store.ping()
         self.since: Mapping[str, int] = begin_at_end(self.broker, self.store, settings.tenant)
@@ -144,17 +145,18 @@ class EmbeddedStage:
 
     def __init__(self, settings: Settings, folder: Path, redis: str | None) -> None:
         self._stack = ExitStack()
-        self.what_store = f"redis {_without_password(redis)}" if redis else "valkey (embedded)"
+        self.what_store = f"redis {without_secrets(redis)}" if redis else "valkey (embedded)"
         self.what_broker = "in-process log"
         url = redis or self._stack.enter_context(EmbeddedRedis(folder / "redis")).url
         self.settings = settings.model_copy(update={"redis": url})
-        self.broker: Broker = MemoryLog()
+        self._log = MemoryLog()
+        self.broker: Broker = self._log
         self.broker.create(topics.ALL, partitions_of(self.settings))
         self.store = connect_store(self.settings)
         self.since: Mapping[str, int] = {}
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._failure: list[BaseException] = []
+        self._failure: list[CurrereError] = []
         self._begun: set[str] = set()
 
     def pids(self) -> Sequence[int]:
@@ -175,6 +177,8 @@ class EmbeddedStage:
         """Raise what a role has raised."""
         if self._failure:
             raise self._failure[0]
+        if ended := [thread.name for thread in self._threads if not thread.is_alive() and not self._stop.is_set()]:
+            raise RoleDied(f"{', '.join(ended)} ended on an unexpected error, which is shown above")
 
     def stop(self) -> None:
         """Let every role finish its batch."""
@@ -189,9 +193,7 @@ class EmbeddedStage:
         self._stack.close()
 
     def _run(self, role: str) -> None:
-        log = self.broker
-        assert isinstance(log, MemoryLog)
-        metrics = Metrics()
+        log, metrics = self._log, Metrics()
         try:
             shop = Workshop(self.settings, log, connect_store(self.settings), Blobs(self.settings.blobs), metrics)
             if role == "worker":
@@ -287,8 +289,3 @@ def environment_of(given: Mapping[str, object]) -> dict[str, str]:
         for name, value in given.items()
         if value not in ({}, [])
     }
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://{tail}" if at else url

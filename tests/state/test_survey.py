@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from schemas.errors import ConfigurationError, StoreUnavailable
-from state.redis import RedisStore
+from state.redis import RedisStore, without_secrets
 from state.store import Commit, Shard
 from state.survey import survey
 
@@ -79,3 +79,10 @@ def test_what_is_no_url_of_a_store_is_refused_without_quoting_it(url: str) -> No
     with pytest.raises(ConfigurationError) as told:
         survey(url, "tenant")
     assert "cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://ada:s3cret@host/0", "redis://host/0?password=s3cret", "unix://:s3cret@/run/store.sock?db=1"]
+)
+def test_what_is_shown_of_a_url_holds_no_secret(url: str) -> None:
+    assert "s3cret" not in without_secrets(url)
