@@ -10,6 +10,8 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 
 from schemas.errors import ConfigurationError, CurrereError
 
+FAULTS = (BaseError, OSError, ValueError)  # a path that cannot be is obstore's ValueError
+
 
 class BlobUnavailable(CurrereError):
     """The blob store did not take or give a blob; nothing half-written is left behind."""
@@ -38,7 +40,7 @@ class Blobs:
         """Store ``content`` whole or not at all; returns its URI. Raises BlobUnavailable."""
         try:
             self._store.put(f"{self._prefix}{path}", content)
-        except (BaseError, OSError) as error:
+        except FAULTS as error:
             why = f"{self.url}/{path} was not stored: {_short(error)}; free space or check access"
             raise BlobUnavailable(why) from error
         return f"{self.url}/{path}"
@@ -49,7 +51,7 @@ class Blobs:
             raise BlobUnavailable(f"{uri} does not lie under {self.url}; point the setting `blobs` at its store")
         try:
             content = bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())
-        except (BaseError, OSError) as error:
+        except FAULTS as error:
             raise BlobUnavailable(f"{uri}: {_short(error)}") from error
         if len(content) != size:
             raise BlobUnavailable(f"{uri} has {len(content):,} bytes, its event says {size:,}")
@@ -63,7 +65,7 @@ class Blobs:
             self._store.delete(f"{self._prefix}{uri.removeprefix(self.url + '/')}")
         except FileNotFoundError:
             return
-        except (BaseError, OSError) as error:
+        except FAULTS as error:
             raise BlobUnavailable(f"{uri} was not removed: {_short(error)}") from error
 
 
