@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -24,6 +25,7 @@ from streams.message import Record, partition_of
 from streams.published import ARRIVALS, newest_first
 
 LOG = logging.getLogger("streams.watcher")
+RETRY_S = 30.0  # after a snapshot that was wanted and could not be had
 MARGIN_MS = 60_000  # deltas are read from so long before the snapshot's checkpoint
 
 T = TypeVar("T")
@@ -55,6 +57,7 @@ class ModelWatcher(Generic[T]):
     on_swap: Callable[[Served, list[int]], None] = field(default=lambda served, arrivals: None)
     current: Swapped[T] | None = None
     refused: int = 0
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         counts = self.broker.partitions()
@@ -66,7 +69,8 @@ class ModelWatcher(Generic[T]):
         self._checkpoints: Tail | None = None
         self._deltas: Tail | None = None
         self._behind = True  # a delta is missing: only a snapshot helps
-        self._newest: tuple[Checkpoint, Record] | None = None  # that was not needed when it came
+        self._newest: tuple[Checkpoint, Record] | None = None  # not needed when it came, or not to be had
+        self._retry_at = 0.0
 
     def step(self, timeout_s: float) -> bool:
         """Take in what has been published since; whether a fresher model was swapped in."""
@@ -78,6 +82,8 @@ class ModelWatcher(Generic[T]):
         if self._checkpoints is not None:
             for record in self._checkpoints.poll(0.0 if self._deltas else timeout_s):
                 self._on_checkpoint(record)
+        if self._newest is not None and self.clock() >= self._retry_at and self._wants(self._newest[0]):
+            self._load(*self._newest)  # no other may come while nothing is learned
         return self.current is not before
 
     def start(self) -> None:
@@ -133,7 +139,8 @@ class ModelWatcher(Generic[T]):
             self._refuse(f"checkpoint at {record.origin}: {error}")
             return
         if isinstance(found, Checkpoint) and found.model == self.name:
-            self._newest = found, record
+            if self._newest is None or record.origin.offset > self._newest[1].origin.offset:
+                self._newest = found, record
             if self._wants(found):
                 self._load(found, record)
 
@@ -149,6 +156,7 @@ class ModelWatcher(Generic[T]):
                 raise ModelRefused(f"the snapshot is {served.version}, its event says {found.version}")
         except (BlobUnavailable, ModelRefused) as error:
             self._refuse(f"checkpoint {found.version}: {error}")
+            self._retry_at = self.clock() + RETRY_S
             return
         self._behind = False
         self._swap(served, [])

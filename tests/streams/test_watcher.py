@@ -25,7 +25,7 @@ from streams.compose import genesis_request
 from streams.engines.memory import MemoryLog
 from streams.message import Message
 from streams.processor import message
-from streams.watcher import ModelWatcher
+from streams.watcher import RETRY_S, ModelWatcher
 from streams.worker import Cadence, Worker
 
 ONLY_GENESIS = Cadence(delta_s=1.0, snapshot_steps=10_000, snapshot_s=1e9)
@@ -276,6 +276,22 @@ def test_while_the_snapshot_store_is_away_deltas_are_enough(bench: Bench) -> Non
     watcher = bench.watcher()
     blobs.away = True
     learn(bench, worker, 0, 1, 2, 3)
+    assert caught_up(watcher) == digests(worker)[1]
+
+
+def test_a_watcher_that_begins_while_the_snapshot_store_is_away_has_its_model_once_it_is_back(bench: Bench) -> None:
+    worker = begun(bench)
+    learn(bench, worker, 0)
+    blobs = AwayBlobs(bench.blobs.url)
+    blobs.away = True
+    watcher: ModelWatcher[str] = ModelWatcher(
+        bench.log, blobs, TENANT, MODEL, lambda served: served.digest(), clock=bench.clock
+    )
+    assert not watcher.step(0.0)
+    blobs.away = False
+    assert not watcher.step(0.0), "it does not ask at every step"
+    bench.clock.advance(RETRY_S)
+    assert watcher.step(0.0), "though no other checkpoint has come"
     assert caught_up(watcher) == digests(worker)[1]
 
 
