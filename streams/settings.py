@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="where /metrics and /healthz listen")
     metrics_port: int | None = Field(None, description="port of /metrics and /healthz; none: not served")
     learning: dict[str, object] = Field({}, description="settings of learners.settings.LearningSettings, for a genesis")
-    memory: dict[str, object] = Field({}, description="settings of learners.memory.MemorySettings")
+    memory: dict[str, object] = Field({}, description="settings of learners.entry.MemorySettings")
 
     @classmethod
     def settings_customise_sources(

@@ -40,7 +40,9 @@ class Interrupted(CurrereError):
 
 def demo(
     data: Annotated[Path | None, typer.Option(help="a recorded data set; default: two simulated schools")] = None,
-    events: Annotated[int | None, typer.Option(help="interactions to play; default: all, or 6,000 simulated")] = None,
+    events: Annotated[
+        int | None, typer.Option(min=1, help="interactions to play; default: all, or 6,000 simulated")
+    ] = None,
     kafka: Annotated[str | None, typer.Option(help="a real Kafka; default: an in-process log")] = None,
     redis: Annotated[str | None, typer.Option(help="a real Redis; default: an embedded one")] = None,
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("report.html"),
@@ -95,8 +97,8 @@ def run(
     from streams.stage import EmbeddedStage, KafkaStage, memory_by_class, run_settings
 
     settings = run_settings(load(kafka=kafka, redis=redis, task_names=LEARNED), folder)
-    pace = Pace(events_per_s=rate or (None if data else SIMULATED_PER_S))
-    most_behind = None if pace.events_per_s else MOST_BEHIND
+    pace = Pace(events_per_s=SIMULATED_PER_S if rate is None and data is None else rate)
+    most_behind = MOST_BEHIND if pace.events_per_s is None else None
     deaths: dict[str, int] = {}
 
     def died(role: str, status: int) -> None:
