@@ -5,7 +5,8 @@
 Each round puts the same interactions before the two arms, one after the other, each in a process of its own: session,
 bare, session, bare, ... A first round warms both up. Rates are events a second from the first records polled to the
 last prediction acknowledged; CPU is that of the arm's process, so the servers' is not in it. The ratio is the median of
-the rounds' ratios, session over bare. Kafka and Redis are real ones, started for the run unless addresses are given.
+the rounds' ratios, session over bare. Both processes have one torch thread and the roles' garbage collection. Kafka and
+Redis are real ones, started for the run unless addresses are given.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from streams.score import next_context, with_context
 from streams.settings import Settings, load
 from streams.simulated import simulate
 from streams.stage import begin_at_end
-from streams.up import kafka_of
+from streams.up import kafka_of, settle
 
 Arm = Callable[[Served, Stretch], Spent]
 ARMS: dict[str, Arm] = {"session": session, "bare": bare}
@@ -205,7 +206,9 @@ def _process() -> ProcessPoolExecutor:
 
 def _run(arm: Arm, model: Path, stretch: Stretch) -> Spent:
     fix_threads()
-    return arm(_model(model), stretch)
+    found = _model(model)
+    settle()
+    return arm(found, stretch)
 
 
 @cache

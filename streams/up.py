@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -65,6 +66,17 @@ def owner_of(role: str, shop: Workshop) -> Owner:
     return shop.owner(session_role(shop.settings, watcher)), watcher.close
 
 
+def settle() -> None:
+    """Let the garbage collector leave alone what is there now, and come seldom: call it once all is imported.
+
+    A batch makes some 10^5 objects that reference counting frees; only what stands in a circle waits for the collector.
+    At its own settings it spent 150 of 370 µs CPU an interaction going through what torch has imported.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+
+
 @dataclass
 class RoleProcess:
     """A role of ``ROLES`` at work in this process until ``stop`` is set.
@@ -93,6 +105,7 @@ class RoleProcess:
         health = self._serve(engine, metrics)
         guard = threading.Thread(target=self._guard, args=(engine,), name="guard", daemon=True)
         guard.start()
+        settle()
         try:
             engine.run(self.stop)
         finally:
