@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from learners.served import Served
+from learners.snapshot import served_from_snapshot
 from schemas import codec, topics
 from schemas.errors import BadEvent, ModelRefused
 from schemas.event import Data, Event
@@ -15,6 +17,7 @@ from streams.blobs import Blobs
 from streams.engines.broker import Broker
 from streams.message import Record, partition_of
 
+MARGIN_MS = 60_000  # deltas are read from so long before the checkpoint of the snapshot that they are applied to
 WINDOW = 64  # records read at once, going back
 ARRIVALS = "ce_arrivals"  # header of a delta's first part: when the log received the feedback it learned from, epoch ms
 
@@ -61,6 +64,14 @@ def checkpoints_of(broker: Broker, tenant: str, model: str) -> Iterator[Checkpoi
     for _, event in newest_first(broker, topics.CHECKPOINT, tenant, model):
         if isinstance(event.data, Checkpoint):
             yield event.data
+
+
+def served_of(blobs: Blobs, checkpoint: Checkpoint) -> Served:
+    """The served weights of a checkpoint. Raises BlobUnavailable, or ModelRefused unless they are what it says."""
+    served = served_from_snapshot(blobs.get(checkpoint.uri, checkpoint.size, checkpoint.sha256))
+    if (served.version, served.digest()) != (checkpoint.version, checkpoint.digest):
+        raise ModelRefused(f"the snapshot is {served.version}, its event says {checkpoint.version}")
+    return served
 
 
 def snapshot_of(broker: Broker, blobs: Blobs, tenant: str, model: str, version: str) -> bytes:

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 from learners.delta import apply_delta
 from learners.served import Served
-from learners.snapshot import served_from_snapshot
 from schemas import codec, topics
 from schemas.errors import BadEvent, ModelRefused
-from schemas.model import Checkpoint, Delta
+from schemas.model import Delta
 from streams.blobs import Blobs, BlobUnavailable
 from streams.checkpoints import NoSuchVersion, history, parsed
 from streams.engines.broker import Broker
 from streams.message import partition_of
-
-MARGIN_MS = 60_000  # deltas are read from so long before the snapshot's checkpoint
+from streams.published import MARGIN_MS, served_of
 
 
 def served_at(broker: Broker, blobs: Blobs, tenant: str, model: str, version: str) -> Served:
@@ -30,7 +28,7 @@ def served_at(broker: Broker, blobs: Blobs, tenant: str, model: str, version: st
         if lineage not in (None, found.lineage) or (offset is not None and found.next_offset > offset):
             continue
         try:
-            served = _snapshot(blobs, found)
+            served = served_of(blobs, found)
             if offset is not None and served.next_offset == offset:
                 return served
             served = _followed(broker, tenant, model, served, offset, kept.written_ms - MARGIN_MS)
@@ -42,13 +40,6 @@ def served_at(broker: Broker, blobs: Blobs, tenant: str, model: str, version: st
         refused.append(f"{found.version} with its deltas reaches {served.version}")
     why = "; ".join(refused[:3]) or "no checkpoint at or before it is left"
     raise NoSuchVersion(f"{version} of {tenant}/{model} is not to be had: {why}; see `currere model list`")
-
-
-def _snapshot(blobs: Blobs, found: Checkpoint) -> Served:
-    served = served_from_snapshot(blobs.get(found.uri, found.size, found.sha256))
-    if (served.version, served.digest()) != (found.version, found.digest):
-        raise ModelRefused(f"the snapshot is {served.version}, its event says {found.version}")
-    return served
 
 
 def _followed(broker: Broker, tenant: str, model: str, served: Served, until: int | None, since_ms: int) -> Served:

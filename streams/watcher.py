@@ -15,18 +15,16 @@ from typing import Generic, TypeVar
 
 from learners.delta import apply_delta
 from learners.served import Served
-from learners.snapshot import served_from_snapshot
 from schemas import codec, topics
 from schemas.errors import BadEvent, BrokerError, ModelRefused, OffsetOutOfRange
 from schemas.model import Checkpoint, Delta
 from streams.blobs import Blobs, BlobUnavailable
 from streams.engines.broker import Broker, Tail
 from streams.message import Record, partition_of
-from streams.published import ARRIVALS, newest_first
+from streams.published import ARRIVALS, MARGIN_MS, newest_first, served_of
 
 LOG = logging.getLogger("streams.watcher")
 RETRY_S = 30.0  # after a snapshot that was wanted and could not be had
-MARGIN_MS = 60_000  # deltas are read from so long before the snapshot's checkpoint
 
 T = TypeVar("T")
 
@@ -151,9 +149,7 @@ class ModelWatcher(Generic[T]):
 
     def _load(self, found: Checkpoint, record: Record) -> None:
         try:
-            served = served_from_snapshot(self.blobs.get(found.uri, found.size, found.sha256))
-            if (served.version, served.digest()) != (found.version, found.digest):
-                raise ModelRefused(f"the snapshot is {served.version}, its event says {found.version}")
+            served = served_of(self.blobs, found)
         except (BlobUnavailable, ModelRefused) as error:
             self._refuse(f"checkpoint {found.version}: {error}")
             self._retry_at = self.clock() + RETRY_S
