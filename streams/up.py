@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from schemas.errors import CurrereError
@@ -92,6 +92,7 @@ class RoleProcess:
     stop: threading.Event
     own: Callable[[str, Workshop], Owner] = owner_of
     give_up: Callable[[], None] = lambda: None
+    _stalled: str = field(default="", init=False)
 
     def run(self) -> None:
         """Assemble, serve metrics, poll, drain."""
@@ -117,9 +118,6 @@ class RoleProcess:
             shop.store.close()
         if self._stalled:
             raise Stalled(f"{self.role}: {self._stalled}")
-
-    def __post_init__(self) -> None:
-        self._stalled = ""
 
     def _judge(self, engine: KafkaEngine) -> Verdict:
         return verdict(engine.vitals, time.monotonic(), Limits(stall_s=self.settings.stall_s))
