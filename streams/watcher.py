@@ -42,7 +42,8 @@ class ModelWatcher(Generic[T]):
     """Follows one model of a tenant.
 
     ``build`` turns served weights into what the consumer uses; ``on_swap`` is told of each swap, with the arrival
-    times (epoch ms) of the feedback that the new model has learned from and the old had not.
+    times (epoch ms) of the feedback that the new model has learned from and the old had not; ``on_refusal`` of each
+    snapshot or delta that failed its checks.
 
     Call ``step`` from a loop of your own, or ``start`` a thread. ``current`` may be read from any thread.
     """
@@ -56,6 +57,7 @@ class ModelWatcher(Generic[T]):
     current: Swapped[T] | None = None
     refused: int = 0
     clock: Callable[[], float] = time.monotonic
+    on_refusal: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         counts = self.broker.partitions()
@@ -214,6 +216,7 @@ class ModelWatcher(Generic[T]):
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
+        self.on_refusal()
         LOG.warning("%s: refused %s; %s keeps serving", self.name, why,
                     self.current.served.version if self.current else "nothing yet")  # fmt: skip
 

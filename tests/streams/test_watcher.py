@@ -222,6 +222,17 @@ def test_unreadable_events_are_refused_and_the_last_good_model_serves(bench: Ben
     assert caught_up(watcher) == digests(worker)[1]
 
 
+def test_a_refusal_is_told_of(bench: Bench) -> None:
+    begun(bench)
+    refusals: list[str] = []
+    watcher: ModelWatcher[None] = ModelWatcher(
+        bench.log, bench.blobs, TENANT, MODEL, lambda served: None, on_refusal=lambda: refusals.append("refused")
+    )
+    bench.log.append(replace(last(bench, topics.CHECKPOINT), value=b"garbage"))
+    watcher.step(0.0)
+    assert len(refusals) == watcher.refused == 1
+
+
 def test_a_delta_that_ends_elsewhere_than_its_version_says_is_refused(bench: Bench) -> None:
     bench.cadence = ONLY_GENESIS
     worker = begun(bench)
