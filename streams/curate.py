@@ -11,17 +11,31 @@ from itertools import accumulate
 
 from learners.entry import MemorySettings
 from learners.settings import LearningSettings
+from learners.tasks import check_label
 from schemas import topics
 from schemas.drift import Consent
 from schemas.envelope import Origin, content_digest, derive_id
+from schemas.errors import UnusableEvent
 from schemas.prediction import Example, Fate
 from schemas.training import TrainExample
 from state.store import Delete, Put, Write
 from streams.compose import genesis_request, step_request
 from streams.judge import Judge
 from streams.message import Message
-from streams.processor import Batch, Input, Output, Plan, conflict_or_repeat, event_digest, fate, fate_of, waiting_key
+from streams.processor import (
+    Batch,
+    Input,
+    Output,
+    Plan,
+    conflict_or_repeat,
+    dead_letter,
+    event_digest,
+    fate,
+    fate_of,
+    waiting_key,
+)
 from streams.remember import LINE, Made, Remembered, Waiting, payload_key
+from streams.score import scales_of
 
 GENESIS, EMPTY = "genesis", b"[]"
 MOST_REQUEST_BYTES = topics.MAX_VALUE_BYTES - 50_000  # of a request's examples; its frame takes the rest
@@ -96,7 +110,7 @@ class Curate:
         """Judge and remember what came, then compose the requests that are due."""
         if not (batch.inputs or batch.due or batch.sent) and GENESIS in values and values.get(LINE, EMPTY) == EMPTY:
             return Plan()  # nothing came and nobody waits: an idle tick costs nothing
-        table = Table(self.curation, batch, values, Judge.load(values),
+        table = Table(self.curation, batch, values, Judge.load(values, scales_of(self.curation.learning.tasks)),
                       Remembered.load(values, self.curation.memory, self.made))  # fmt: skip
         if GENESIS not in values:
             table.outputs.append(genesis_request(self.curation.model, self.curation.learning, self.curation.seed))
@@ -133,6 +147,11 @@ def take_example(table: Table, input_: Input, data: Example) -> None:
 
 def take_label(table: Table, input_: Input, data: Example) -> None:
     """A labelled example: judged against the prediction made then; learned from if its learner consents."""
+    try:
+        check_labels(table.curation.learning, data)
+    except UnusableEvent as error:
+        table.publish(dead_letter(input_.record, error))
+        return
     table.judge.hear(input_.event.id, data)
     if data.revises is not None:
         drop(table, derive_id("example", data.revises), "retracted", f"revised by {data.feedback}")
@@ -176,6 +195,14 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
     elif requested(led):
         table.put(payload_key(example.id), stored)
         table.memory.admit([waiting])
+
+
+def check_labels(learning: LearningSettings, data: Example) -> None:
+    """Raise UnusableEvent unless every label can be: one that cannot would cost its whole request."""
+    if not data.labels:
+        raise UnusableEvent("a labelled example has a label")
+    for task, value in data.labels.items():
+        check_label(learning.task(task), value)
 
 
 def requested(led: Sequence[Message]) -> bool:

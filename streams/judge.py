@@ -27,13 +27,17 @@ class Judge:
 
     quality: Prequential
     monitor: DriftMonitor
+    scales: Mapping[str, float]
     _refused: set[str]  # tasks whose stored detectors are of no use
     _seen: list[tuple[DriftSeen, Example, str]] = field(default_factory=list)
     _heard: set[str] = field(default_factory=set)
 
     @classmethod
-    def load(cls, values: Mapping[str, bytes]) -> Judge:
-        """What the store holds, or the beginning; detectors that cannot be restored begin anew."""
+    def load(cls, values: Mapping[str, bytes], scales: Mapping[str, float]) -> Judge:
+        """What the store holds, or the beginning; detectors that cannot be restored begin anew.
+
+        ``scales`` are the widths of the tasks' ranges.
+        """
         monitor, refused = DriftMonitor(), set()
         stored = {key.removeprefix(DRIFT): value for key, value in values.items() if key.startswith(DRIFT)}
         for task, value in stored.items():  # one by one: a task's damage is no other's
@@ -43,7 +47,7 @@ class Judge:
                 LOG.warning("drift detectors of %s begin anew: %s", task, error)
                 refused.add(task)
         quality = values.get(QUALITY)
-        return cls(Prequential.from_bytes(quality) if quality else Prequential(), monitor, refused)
+        return cls(Prequential.from_bytes(quality) if quality else Prequential(), monitor, scales, refused)
 
     def hear(self, example_id: str, data: Example) -> None:
         """Hold the label against the prediction made then, if the model was asked then."""
@@ -52,7 +56,7 @@ class Judge:
             output = data.predicted.get(task)
             self.quality.update(task, label, output, data.delay_s)
             if output is not None:
-                error = disagreement(output, label)
+                error = disagreement(output, label, self.scales.get(task, 1.0))
                 cohort = data.input.group if data.input else None
                 found = self.monitor.update(task, cohort, error, example_id)
                 self._seen += [(seen, data, example_id) for seen in found]

@@ -41,6 +41,7 @@ class Desk:
     now: float
     horizon_s: float
     model: str
+    scales: Mapping[str, float] = field(default_factory=dict)
     writes: dict[str, Write] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     adopted: list[Origin] = field(default_factory=list)
@@ -87,7 +88,7 @@ def join(desk: Desk, early: Early, pending: Pending) -> None:
         desk.publish(fate_of(_fate("expired", early, detail), origin, data.session, early.arrived_ms))
         return
     given = GIVEN.validate_json(desk.get(labels_key(data.interaction)) or b"[]")
-    example = example_of(early, pending, given, desk.model)
+    example = example_of(early, pending, given, desk.model, desk.scales)
     if example is None:
         detail = f"task {data.judgement.task} is not asked of {pending.input.role}s"  # type: ignore[union-attr]  # labels
         desk.publish(fate_of(_fate("unlabelled", early, detail), origin, data.session, early.arrived_ms))
@@ -111,7 +112,9 @@ def standing_labels(given: tuple[GivenLabel, ...], early: Early) -> tuple[GivenL
             return given
 
 
-def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], model: str) -> Example | None:
+def example_of(
+    early: Early, pending: Pending, given: tuple[GivenLabel, ...], model: str, scales: Mapping[str, float]
+) -> Example | None:
     """The example that a feedback and a prediction make; None for a label of a task that the model was not asked."""
     data, judgement = early.data, early.data.judgement
     update: dict[str, object] = {}
@@ -125,7 +128,8 @@ def example_of(early: Early, pending: Pending, given: tuple[GivenLabel, ...], mo
             mine = next((label.feedback for label in on_task if label.rater == data.rater), None)
             others = tuple(x.feedback for x in on_task if x.rater != data.rater and x.value != value)
             update = {"kind": "label", "labels": {task: value}, "revises": mine, "contradicts": others}
-            surprise = disagreement(pending.outputs[task], value) if task in pending.outputs else None
+            asked = pending.outputs.get(task)
+            surprise = disagreement(asked, value, scales.get(task, 1.0)) if asked is not None else None
         case Score(value=score):
             update = {"kind": "judgement", "score": score}
         case Rating(value=rating):

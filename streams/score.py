@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from learners.importance import importance
+from learners.tasks import Task
 from schemas import topics
 from schemas.envelope import derive_id
 from schemas.interaction import Interaction, Turn
@@ -31,11 +32,17 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The fixed choices of scoring. Seconds."""
+    """The fixed choices of scoring. Seconds; ``scales`` are as ``scales_of`` gives them."""
 
     model: str
     turns: int = 8
     horizon_s: float = topics.JOIN_HORIZON_DAYS * 86_400.0
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+
+def scales_of(tasks: Iterable[Task]) -> dict[str, float]:
+    """By task, the width of its range: in this the error of a number is measured."""
+    return {task.name: task.range[1] - task.range[0] for task in tasks if task.range}
 
 
 def with_context(data: Interaction, context: Context) -> ExampleInput:

@@ -16,7 +16,7 @@ from streams.engines.broker import Broker
 from streams.engines.shard import RoleAt
 from streams.metrics import Metrics
 from streams.roles import ROLES
-from streams.score import Predictor, Scoring
+from streams.score import Predictor, Scoring, scales_of
 from streams.session import Session, screen
 from streams.settings import Settings
 from streams.watcher import ModelWatcher
@@ -73,14 +73,17 @@ def session_watcher(settings: Settings, broker: Broker, blobs: Blobs, metrics: M
         for arrived_ms in arrivals:
             metrics.observe("feedback_to_model_seconds", now - arrived_ms / 1000, role="session")
 
-    return ModelWatcher(broker, blobs, settings.tenant, settings.model, ServedPredictor, swapped)
+    def refused() -> None:
+        metrics.count("models_refused", role="session")
+
+    return ModelWatcher(broker, blobs, settings.tenant, settings.model, ServedPredictor, swapped, on_refusal=refused)
 
 
 def session_role(settings: Settings, watcher: ModelWatcher[Predictor]) -> RoleAt:
     """The session role, predicting with what ``watcher`` serves."""
     learning = learning_of(settings)
     prior = Prior(learning.tasks)
-    scoring = Scoring(settings.model, learning.context_turns, settings.horizon_s)
+    scoring = Scoring(settings.model, learning.context_turns, settings.horizon_s, scales_of(learning.tasks))
     processor = Session(scoring, lambda: watcher.current.model if watcher.current else prior)
     role = ROLES["session"]
     check = screen({task.name: task for task in learning.tasks})

@@ -80,7 +80,7 @@ class Session:
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Score the interactions, then join the feedback, then end what waited too long."""
-        desk = Desk(values, batch.sent, batch.now, self.scoring.horizon_s, self.scoring.model)
+        desk = Desk(values, batch.sent, batch.now, self.scoring.horizon_s, self.scoring.model, self.scoring.scales)
         self._score(desk, batch)
         for input_ in batch.inputs:
             if isinstance(input_.event.data, Feedback):

@@ -35,6 +35,7 @@ from schemas.envelope import Origin, derive_id
 from schemas.event import Data, Event
 from schemas.interaction import Payload
 from schemas.prediction import DeadLetter, Example, ExampleInput, Fate
+from schemas.prediction import Output as Answer
 from schemas.training import TrainRequest
 from streams import curate as rules
 from streams.curate import Curate, Curation, size_in_request
@@ -224,6 +225,49 @@ def test_an_id_is_known_until_the_horizon() -> None:
     here.now += HORIZON_S
     here.take()
     assert not any(key.startswith("x:") for key in here.shelf.values)
+
+
+@pytest.mark.parametrize("labels", [{}, {"astrology": "leo"}, {"move": "sneezing"}, {"depth": 7.0}, {"move": 1.0}])
+def test_a_label_that_cannot_be_is_a_dead_letter_and_costs_no_other_its_request(labels: dict[str, Any]) -> None:
+    here = room()
+    outputs = here.take(example("a"), example("b", labels=labels), example("c"))
+    assert [letter.reason for letter in of(outputs, DeadLetter)] == ["unusable"]
+    assert new(outputs) == [["a", "c"]]
+    assert payloads(here) == ids("a", "c")
+
+
+ANSWERS = st.builds(
+    Answer,
+    probabilities=st.none() | st.dictionaries(st.sampled_from(["press", "none", "else"]), st.floats(0, 1), max_size=3),
+    value=st.none() | st.floats(-10, 10),
+)
+VALUES = st.sampled_from(["press", "none", "sneezing", 0.5, 7.0, ("press",), ()])
+TASK_NAMES = st.sampled_from(["move", "depth", "astrology"])
+ANY_EXAMPLE = st.builds(
+    example,
+    st.integers(0, 5).map("e{}".format),
+    kind=st.sampled_from(["label", "judgement", "retraction"]),
+    labels=st.dictionaries(TASK_NAMES, VALUES, max_size=2),
+    predicted=st.dictionaries(TASK_NAMES, ANSWERS, max_size=3),
+    retracts=st.none() | st.integers(0, 5).map("e{}".format),
+    revises=st.none() | st.integers(0, 5).map("e{}".format),
+    importance=st.floats(0, 1),
+    delay_s=st.floats(-1e9, 1e9),
+    learner=st.sampled_from([None, "kim", "a/b\n"]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ANY_EXAMPLE, max_size=8))
+def test_no_example_stops_the_role(events: list[Event[Data]]) -> None:
+    here = room()
+    outputs = here.take(*events)
+    here.now += 10.0
+    outputs += here.take()
+    decided = [str(cause) for output in outputs for cause in output.causes]
+    assert len(set(decided)) == len(decided)
+    for request in requests(outputs):
+        assert all(example.labels for example in request.new)
 
 
 def test_judgements_are_not_learned_from() -> None:

@@ -22,13 +22,16 @@ from builders import (
     session_processor,
 )
 
-from learners.importance import FLAGS, disagreement
+from learners.importance import DISAGREEMENT, FLAGS, disagreement
+from learners.tasks import Task
 from schemas import topics
 from schemas.envelope import Origin, derive_id
 from schemas.feedback import Feedback, Flag, Judgement, Preference, Rating, Score
 from schemas.prediction import DeadLetter, Example, Fate, Prediction
 from streams.message import Message
 from streams.processor import Batch, Output, message, waiting_key
+from streams.score import Scoring, scales_of
+from streams.session import Session
 
 FIRST_FEEDBACK = Origin(topics.FEEDBACK.name, 0, 0)
 
@@ -51,6 +54,14 @@ def test_a_late_label_is_scored_against_the_prediction_made_then() -> None:
     assert (example.predicted, example.predicted_by) == (then, version_then)
     assert example.reasons["disagreement"] > 0
     assert disagreement(example.predicted["move"], "press") == pytest.approx(1 - 0.25)
+
+
+def test_the_error_of_a_number_is_measured_in_the_width_of_its_task_s_range() -> None:
+    wide = Task(name="depth", kind="regression", range=(-3, 5))
+    here = Room(Session(Scoring(MODEL, scales=scales_of([wide])), lambda: Teller(0.5)))
+    here.take(said("i"))
+    example = only(here.take(label("f", "i", 2.5, task="depth")), Example)
+    assert example.reasons["disagreement"] == pytest.approx(DISAGREEMENT * (2.5 - 0.5) / (5 - -3))
 
 
 def test_an_example_says_who_judged_what_when() -> None:
