@@ -228,6 +228,7 @@ def test_a_refusal_is_told_of(bench: Bench) -> None:
     watcher: ModelWatcher[None] = ModelWatcher(
         bench.log, bench.blobs, TENANT, MODEL, lambda served: None, on_refusal=lambda: refusals.append("refused")
     )
+    watcher.step(0.0)
     bench.log.append(replace(last(bench, topics.CHECKPOINT), value=b"garbage"))
     watcher.step(0.0)
     assert len(refusals) == watcher.refused == 1
