@@ -166,7 +166,7 @@ def score(model: Model, examples: Sequence[TrainExample], into: dict[str, Tally]
     logits = predict_arrays(served_view(model), encode([example.input for example in examples], model.settings))
     for at, example in enumerate(examples):
         ((task, label),) = example.labels.items()
-        into[task].said.append(int(logits[task][at].argmax()))
+        into[task].said.append(int(logits[task][at].argmax()) if task in logits else 0)
         into[task].truth.append(into[task].classes.index(str(label)))
 
 

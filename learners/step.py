@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.analyzer import Batch, batch, forward, losses
+from learners.analyzer import batch, forward, losses
 from learners.encode import encode
-from learners.model import Dense, Floats, Model, Rows, Table
+from learners.model import Floats, Model, Rows
 from learners.optimiser import clip_factor, step_dense, step_rows, warm_up
-from learners.parameters import EMBED, task_of
+from learners.parameters import task_of
 from learners.settings import LearningSettings
-from learners.targets import targets
+from learners.targets import Targets, targets
 from schemas.training import TrainExample
 
 
@@ -42,61 +43,56 @@ def step(
     """
     settings = model.settings
     examples = [*new, *replayed]
-    features = encode([example.input for example in examples], settings)
-    given = batch(features)
+    given = batch(encode([example.input for example in examples], settings))
+    labels = [found for task in settings.tasks if len(found := targets(task, [e.labels for e in examples])) > 0]
 
-    leaves = _leaves(model, given, _taught(settings, examples))
-    labels = [targets(task, [e.labels for e in examples]) for task in settings.tasks if task.name in leaves.tasks]
-    logits = forward(leaves.tensors, given, [part.task for part in labels])
+    names = [name for name in (*model.tables, *model.dense) if _is_moved(name, labels)]
+    held = {name: _held(model, name, given.touched) for name in names}
+    leaves = {name: _leaf(model, name, value) for name, value in held.items()}
+
+    logits = forward(leaves, given, [found.task for found in labels])
     parts = losses(logits, labels, torch.from_numpy(_shares(weights, len(new), settings.replay_weight)))
-    total = sum((part * _weight(settings, name) for name, part in parts.items()), torch.zeros(()))
-    total.backward()  # type: ignore[no-untyped-call]  # torch types it so
+    total = torch.zeros(()) + sum(found.task.weight * parts[found.task.name] for found in labels)
+    gradients = _gradients(total, leaves)
 
-    gradients = {name: _gradient(leaf) for name, leaf in leaves.tensors.items()}
-    norm = float(np.sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients.values())))
-    factor = clip_factor(norm, settings.clip_norm)
+    norm = math.sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients.values()))
+    clipped = clip_factor(norm, settings.clip_norm)
     share = warm_up(model.steps + 1, settings.warm_up_steps)
     touched = {}
     for name, gradient in gradients.items():
         rate = share * _rate(settings, name)
         if name in model.tables:
-            touched[name] = _step_rows(model.tables[name], given.touched, gradient * np.float32(factor), rate, settings)
+            touched[name] = _move_rows(model, name, given.touched, held[name], clipped * gradient, rate)
         else:
-            _step_dense(model.dense[name], gradient * np.float32(factor), rate, settings)
+            _move_dense(model, name, clipped * gradient, rate)
 
     return replace(model, steps=model.steps + 1), Progress(
         losses={"total": total.item(), **{name: part.item() for name, part in parts.items()}},
-        norms={"raw": norm, "clipped": norm * factor},
-        rates={"embed": share * settings.embed_rate, "linear": share * settings.linear_rate,
-               "dense": share * settings.dense_rate},
+        norms={"raw": norm, "clipped": norm * clipped},
+        rates={name: share * rate for name, rate in _base_rates(settings).items()},
         touched=touched,
-    )  # fmt: skip
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaves:
-    tasks: frozenset[str]
-    tensors: Mapping[str, Tensor]
+def _is_moved(parameter: str, labels: Sequence[Targets]) -> bool:
+    """Whether a step with these labels moves a parameter: what all tasks share, and what belongs to a labelled one."""
+    return task_of(parameter) in (None, *(found.task.name for found in labels))
 
 
-def _taught(settings: LearningSettings, examples: Sequence[TrainExample]) -> frozenset[str]:
-    """The tasks that an example of this step has a label of."""
-    return frozenset(task.name for task in settings.tasks if any(task.name in e.labels for e in examples))
+def _held(model: Model, name: str, touched: Rows) -> Floats:
+    """A parameter as it is packed; of a table the rows ``touched``."""
+    return model.tables[name].packed[touched] if name in model.tables else model.dense[name].packed
 
 
-def _leaves(model: Model, given: Batch, tasks: frozenset[str]) -> _Leaves:
-    """The parameters that a step may move, as leaves of its graph: touched rows, and the dense ones of ``tasks``."""
-    arrays = {
-        name: np.take(table.packed[:, : table.width], given.touched, axis=0)
-        for name, table in model.tables.items()
-        if _mine(name, tasks)
-    }
-    arrays |= {name: dense.packed[0] for name, dense in model.dense.items() if _mine(name, tasks)}
-    return _Leaves(tasks, {name: torch.from_numpy(array).requires_grad_() for name, array in arrays.items()})
+def _leaf(model: Model, name: str, held: Floats) -> Tensor:
+    """The trained values among those ``held``, as a leaf of the step's graph."""
+    trained = held[:, : model.tables[name].width] if name in model.tables else held[0]
+    return torch.from_numpy(np.ascontiguousarray(trained)).requires_grad_()
 
 
-def _mine(parameter: str, tasks: frozenset[str]) -> bool:
-    return task_of(parameter) is None or task_of(parameter) in tasks
+def _gradients(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Floats]:
+    found = torch.autograd.grad(total, list(leaves.values()))
+    return {name: gradient.numpy() for name, gradient in zip(leaves, found, strict=True)}
 
 
 def _shares(weights: Floats, new: int, replay_weight: float) -> Floats:
@@ -106,34 +102,28 @@ def _shares(weights: Floats, new: int, replay_weight: float) -> Floats:
     return weights / size
 
 
-def _weight(settings: LearningSettings, name: str) -> float:
-    task = settings.task(name)
-    return task.weight if task else 0.0
+def _base_rates(settings: LearningSettings) -> dict[str, float]:
+    return {"embed": settings.embed_rate, "linear": settings.linear_rate, "dense": settings.dense_rate}
 
 
 def _rate(settings: LearningSettings, parameter: str) -> float:
     """The learning rate of a parameter: its kind's, times its task's group's."""
-    kind = parameter.split(".")[0]
-    base = {EMBED: settings.embed_rate, "linear": settings.linear_rate}.get(kind, settings.dense_rate)
+    base = _base_rates(settings).get(parameter.split(".")[0], settings.dense_rate)
     task = settings.task(task_of(parameter) or "")
     return base * (settings.group_rates[task.group] if task else 1.0)
 
 
-def _gradient(leaf: Tensor) -> Floats:
-    return np.zeros(leaf.shape, dtype=np.float32) if leaf.grad is None else leaf.grad.numpy()
-
-
-def _step_rows(table: Table, rows: Rows, gradient: Floats, rate: float, settings: LearningSettings) -> Rows:
+def _move_rows(model: Model, name: str, rows: Rows, held: Floats, gradient: Floats, rate: float) -> Rows:
     """Step the rows whose gradient is not zero; the others, their averages included, stay. Returns those rows."""
-    moved = gradient.any(axis=1)
-    rows = rows[moved]
-    packed = step_rows(table.packed[rows], gradient[moved], rate, settings.average_decay)
-    table.packed[rows] = packed
-    table.served[rows] = packed[:, table.width : 2 * table.width]
-    return rows
+    table, moved = model.tables[name], gradient.any(axis=1)
+    packed = step_rows(held[moved], gradient[moved], rate, model.settings.average_decay)
+    table.packed[rows[moved]] = packed
+    table.served[rows[moved]] = packed[:, table.width : 2 * table.width]
+    return rows[moved]
 
 
-def _step_dense(dense: Dense, gradient: Floats, rate: float, settings: LearningSettings) -> None:
+def _move_dense(model: Model, name: str, gradient: Floats, rate: float) -> None:
+    dense, settings = model.dense[name], model.settings
     dense.steps[...] += 1
     dense.packed[...] = step_dense(
         dense.packed, gradient, int(dense.steps[0]),

@@ -26,6 +26,9 @@ class Targets:
     examples: npt.NDArray[np.int64]
     values: Floats
 
+    def __len__(self) -> int:
+        return len(self.examples)
+
 
 def targets(task: Task, labels: Sequence[Mapping[str, LabelValue]]) -> Targets:
     """The labels of ``task`` among those of a batch's examples. They have passed ``check_label``."""
