@@ -89,8 +89,9 @@ kafka: $(JARS)
 	@exec $(PYTHON) $(KAFKA)/broker.py --port $(or $(PORT),9092)
 
 redis:
-	@echo "Redis at redis://127.0.0.1:$(or $(PORT),6379), nothing kept; Ctrl-C ends it"
-	@exec redis-server --bind 127.0.0.1 --port $(or $(PORT),6379) --save '' --loglevel warning
+	@echo "Redis at redis://127.0.0.1:$(or $(PORT),6379), kept in a temporary folder; Ctrl-C ends it"
+	@exec redis-server --bind 127.0.0.1 --port $(or $(PORT),6379) --save '' --appendonly yes --appendfsync always \
+		--dir "$$(mktemp -d)" --loglevel warning
 
 lock: install
 	$(LOCK) --output-file requirements.lock

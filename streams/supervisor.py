@@ -22,6 +22,7 @@ from streams.leash import leashed
 STOP_S = 10.0
 MOST_DEATHS = 20  # of one role, none of which lived long: something is wrong that starting again does not mend
 LONG_LIFE_S = 60.0
+LOOK_S = 0.5
 
 
 class RoleDied(CurrereError):
@@ -52,6 +53,7 @@ class Supervisor:
     environment: Mapping[str, str]
     logs: Path | None = None
     ports: bool = False
+    arguments: Sequence[str] = ()
     on_death: Callable[[str, int], None] = field(default=lambda role, status: None)
     children: dict[str, Child] = field(default_factory=dict)
 
@@ -76,18 +78,22 @@ class Supervisor:
                 raise RoleDied(f"{child.role} ended {child.deaths} times, last with status {status}; {where}")
             child.process = self._spawn(child.role, child.port)
 
-    def ready(self) -> bool:
-        """Whether every role says that it may be given work."""
-        return bool(self.children) and all(
-            child.port is None or _is_ready(child.port) for child in self.children.values()
-        )
+    def ready_roles(self) -> dict[str, str]:
+        """The roles that say that they may be given work, with the address of their health."""
+        found = {role: child.port for role, child in self.children.items() if child.port is not None}
+        return {role: f"http://127.0.0.1:{port}" for role, port in found.items() if _is_ready(port)}
 
-    def run(self, stop: threading.Event) -> None:
-        """Start, tend until ``stop``, then stop all."""
+    def ready(self) -> bool:
+        """Whether every role says so. Only with ``ports``."""
+        return bool(self.children) and len(self.ready_roles()) == len(self.children)
+
+    def run(self, stop: threading.Event, on_look: Callable[[], None] = lambda: None) -> None:
+        """Start, tend until ``stop``, then stop all; ``on_look`` is called at each look at the children."""
         self.start()
         try:
-            while not stop.wait(0.2):
+            while not stop.wait(LOOK_S):
                 self.tend()
+                on_look()
         finally:
             self.stop()
 
@@ -106,7 +112,7 @@ class Supervisor:
         self.children.clear()
 
     def _spawn(self, role: str, port: int | None) -> subprocess.Popen[bytes]:
-        command = leashed([sys.executable, "-m", "streams.cli", "up", role])
+        command = leashed([sys.executable, "-m", "streams.cli", "up", role, *self.arguments])
         # A static member keeps its partitions while its role is started again, and is nobody else's on any machine.
         instance = f"{socket.gethostname()}-{os.getpid()}"
         environment = {"CURRERE_INSTANCE": instance, **os.environ, **self.environment}

@@ -9,7 +9,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import NoReturn
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as missing:
+    raise SystemExit("currere: the command line needs the extra `roles`: pip install 'currere[roles]'") from missing
 
 from schemas.errors import ConfigurationError, CurrereError
 from streams.cli import bench

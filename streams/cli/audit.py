@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.errors import CurrereError
 from streams.cli.options import Json, Kafka, Tenant, broker_of, show_json, show_table
 from streams.settings import load
+
+if TYPE_CHECKING:
+    from streams.audit import Audit
 
 
 def audit(
@@ -30,8 +34,25 @@ def audit(
     if as_json:
         show_json(found.to_dict())
     else:
-        counts = {name: value for name, value in found.to_dict().items() if isinstance(value, int)}
-        show_table(("count", "of"), [(f"{value:,}", name.replace("_", " ")) for name, value in counts.items()])
-        show_table(("kind", "where", "what"), [tuple(map(str, finding))[:3] for finding in found.findings])
+        typer.echo(found.verdict)
+        show_table(("count", "of"), [(f"{n:,}", what) for what, n in _counts(found) if n])
+        if found.findings:
+            show_table(("kind", "where", "what"), [tuple(map(str, finding)) for finding in found.findings])
     if not found.ok:
         raise CurrereError(found.verdict)
+
+
+def _counts(found: Audit) -> Iterator[tuple[str, int]]:
+    """What there was, in words, and how often."""
+    for name in ("events", "feedback", "predictions", "examples", "requests", "steps", "deltas", "checkpoints"):
+        yield name, getattr(found, name)
+    yield from ((f"dead letters: {reason}", n) for reason, n in found.dead_letters.items())
+    yield from ((f"fates: {kind}", n) for kind, n in found.fates.items())
+    yield "lost: no outcome", found.lost
+    yield "counted twice", found.duplicated
+    yield "predicted by a model that knew the label", found.peeked
+    yield "faults in what consumers follow", found.faults
+    yield "still at work", found.pending
+    yield "feedback that waits for its interaction", found.waiting
+    yield "beyond the log's memory", found.forgotten
+    yield "sent again, counted once", found.resent

@@ -34,10 +34,6 @@ MOST_BEHIND = 1_000  # records that the roles may be behind when recorded data i
 LEARNED = ("teacher_move", "student_move")  # what the recorded and the simulated classrooms have labels for
 
 
-class Interrupted(CurrereError):
-    """The run was stopped before it was done."""
-
-
 def demo(
     data: Annotated[Path | None, typer.Option(help="a recorded data set; default: two simulated schools")] = None,
     events: Annotated[
@@ -112,7 +108,8 @@ def run(
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             ran = Demo(stage, classroom, pace, stop, lambda now: live.update(draw(now)), deaths, most_behind).run()
         if stop.is_set() and not _ended(ran):
-            raise Interrupted("stopped before the end; nothing was left running")
+            console.print("stopped before the end; nothing was left running")
+            raise KeyboardInterrupt
         with console.status("reading the topics: was anything lost, or counted twice?"):
             result = measure(
                 Books(stage.broker, stage.settings.tenant, stage.settings.model, stage.since),

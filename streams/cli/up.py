@@ -6,13 +6,18 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.errors import ConfigurationError
+from state.redis import without_secrets
 from streams.settings import load
+
+if TYPE_CHECKING:
+    from streams.supervisor import Supervisor
 
 DRAIN_S = 10.0
 
@@ -40,6 +45,8 @@ def up(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(kafka=kafka, redis=redis, blobs=blobs, metrics_port=metrics_port)
     stop = stop_on_signals()
+    where = f"kafka {settings.kafka}, redis {without_secrets(settings.redis)}, tenant {settings.tenant}"
+    typer.echo(f"currere: {', '.join(chosen)} on {where}; SIGTERM or Ctrl-C drains and ends", err=True)
     if len(chosen) == 1:
         from streams.up import RoleProcess
 
@@ -50,7 +57,26 @@ def up(
     from streams.supervisor import Supervisor
 
     given = {"CURRERE_KAFKA": settings.kafka, "CURRERE_REDIS": settings.redis, "CURRERE_BLOBS": settings.blobs}
-    Supervisor(chosen, given).run(stop)
+    supervisor = Supervisor(chosen, given, arguments=["--verbose"] * verbose, ports=True, on_death=_tell_of_death)
+    supervisor.run(stop, _tell_when_ready(supervisor))
+    typer.echo("currere: drained", err=True)
+
+
+def _tell_of_death(role: str, status: int) -> None:
+    typer.echo(f"currere: {role} ended with status {status} and is started again", err=True)
+
+
+def _tell_when_ready(supervisor: Supervisor) -> Callable[[], None]:
+    """What to call now and then: it says once of each role that it may be given work."""
+    told: set[str] = set()
+
+    def tell() -> None:
+        for role, address in supervisor.ready_roles().items():
+            if role not in told:
+                told.add(role)
+                typer.echo(f"currere: {role} is ready; {address}/metrics and /healthz", err=True)
+
+    return tell
 
 
 def stop_on_signals() -> threading.Event:

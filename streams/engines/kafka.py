@@ -228,7 +228,8 @@ class KafkaEngine:
         try:
             runner = self.assign(partition)
         except (StoreUnavailable, Refused, BrokerError) as error:
-            LOG.warning("%s %d: %s", self.role, partition, error)
+            if str(error) != self.vitals.store_error:  # once, not once a second for each partition
+                LOG.warning("%s %d: %s", self.role, partition, error)
             self.vitals.store_error = str(error)
             self._retry[partition] = time.monotonic() + AGAIN_S
             if isinstance(error, StoreUnavailable):  # waiting for it is not standing still
