@@ -22,7 +22,7 @@ from schemas.prediction import DeadLetter
 from schemas.resolution import Resolution
 from schemas.topics import Topic
 from streams.engines.broker import Broker, Producer
-from streams.message import Message, partition_of
+from streams.message import Message, Record, partition_of
 
 RETRY_OF = "ce_retryof"  # header of a copy: the place of the record that it repeats
 TOGETHER = 100  # letters decided between two waits for the log
@@ -146,14 +146,19 @@ def original(broker: Broker, letter: Letter) -> Message:
     data = letter.data
     if data.value is None:
         raise Unretriable(f"{letter.input} has no value, so it can never be an event; drop it")
-    value = _reread(broker, letter) if data.truncated else base64.b64decode(data.value)
     # No reader tells an absent key or header value from an empty one.
-    headers: Headers = tuple((name, base64.b64decode(content or "")) for name, content in data.headers)
+    if data.truncated:
+        record = _reread(broker, letter)
+        key, value = record.key or b"", record.value or b""
+        headers: Headers = tuple((name, content or b"") for name, content in record.headers)
+    else:
+        key, value = base64.b64decode(data.key or ""), base64.b64decode(data.value)
+        headers = tuple((name, base64.b64decode(content or "")) for name, content in data.headers)
     marked = (
         *((name, content) for name, content in headers if name != RETRY_OF),
         (RETRY_OF, str(letter.input).encode()),
     )
-    return Message(data.topic, data.partition, base64.b64decode(data.key or ""), value, marked)
+    return Message(data.topic, data.partition, key, value, marked)
 
 
 def retry(broker: Broker, chosen: Iterable[Letter], by: Decider) -> Iterator[Decided]:
@@ -216,7 +221,7 @@ def resolution(decided: Decided, by: Decider, broker: Broker) -> Message:
     return Message(topic.name, place, key, codec.encode(data), envelope.headers())
 
 
-def _reread(broker: Broker, letter: Letter) -> bytes:
+def _reread(broker: Broker, letter: Letter) -> Record:
     place = letter.input
     why = f"{place} was too large for its letter and has left retention; ask its sender for it, then drop the letter"
     try:
@@ -227,7 +232,7 @@ def _reread(broker: Broker, letter: Letter) -> bytes:
         raise Unretriable(why) from error
     if not found or found[0].value is None:
         raise Unretriable(why)
-    return found[0].value
+    return found[0]
 
 
 def _send(broker: Broker, producer: Producer, messages: Sequence[Message]) -> list[int]:

@@ -22,6 +22,8 @@ from schemas.topics import Topic
 from state.store import Write
 from streams.message import Message, Record, partition_of
 
+LONGEST_DETAIL = 2_000  # characters
+LONGEST_DEAD_HEADERS = 200_000  # bytes of key and headers that a dead letter carries
 LONGEST_DEAD_VALUE = 900_000  # bytes of a dead letter's value that it carries itself
 
 
@@ -104,8 +106,13 @@ def waiting_key(origin: Origin) -> str:
 
 
 def dead_letter(record: Record, error: BadEvent) -> Output:
-    """The dead letter of ``record``, keyed like it and told apart by where it stood."""
+    """The dead letter of ``record``: told apart by where it stood, and never too large for its topic.
+
+    What is too large to carry is cut, and ``truncated`` says so; the record itself stays where it stood.
+    """
     origin, value = record.origin, record.value
+    beside = len(record.key or b"") + sum(len(name.encode()) + len(content or b"") for name, content in record.headers)
+    light = beside <= LONGEST_DEAD_HEADERS
     kept = value if value is None or len(value) <= LONGEST_DEAD_VALUE else value[:1024]
     data = DeadLetter(
         topic=origin.topic,
@@ -113,12 +120,12 @@ def dead_letter(record: Record, error: BadEvent) -> Output:
         offset=origin.offset,
         timestamp_ms=record.timestamp_ms,
         reason=error.reason,
-        detail=error.detail,
-        key=_base64(record.key),
+        detail=error.detail[:LONGEST_DETAIL],
+        key=_base64(record.key) if light else None,
         value=_base64(kept),
         value_bytes=len(value or b""),
-        truncated=kept is not value,
-        headers=tuple((name, _base64(content)) for name, content in record.headers),
+        truncated=kept is not value or not light,
+        headers=tuple((name, _base64(content)) for name, content in record.headers) if light else (),
     )
     return dead_letter_of(data)
 

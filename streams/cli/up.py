@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import ConfigurationError
-from state.redis import without_secrets
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ def up(
 
     Example: currere up session --kafka kafka:9092 --redis redis://redis:6379/0 --metrics-port 9100
     """
+    from state.redis import without_secrets
     from streams.roles import ROLES
 
     chosen = roles or list(ROLES)

@@ -14,6 +14,7 @@ from schemas.errors import BadEvent
 from schemas.prediction import DeadLetter
 from streams.message import Record
 from streams.processor import (
+    LONGEST_DEAD_HEADERS,
     LONGEST_DEAD_VALUE,
     Output,
     conflict_or_repeat,
@@ -96,3 +97,14 @@ def test_outcomes_of_sessions_stay_in_the_writer_s_partition() -> None:
 def test_equal_outcomes_are_equal_bytes() -> None:
     one, other = (dead_letter(record_of(said("i"), 0), BadEvent("why")) for _ in range(2))
     assert message(one, TENANT, SOURCE, 0, PARTITIONS) == message(other, TENANT, SOURCE, 0, PARTITIONS)
+
+
+@pytest.mark.parametrize("size", [0, LONGEST_DEAD_HEADERS, 1_000_000])
+def test_a_dead_letter_fits_its_topic_whatever_its_record_carried(size: int) -> None:
+    record = Record(Origin(topics.INTERACTION.name, 0, 7), b"k", b"v" * LONGEST_DEAD_VALUE, (("x", b"h" * size),), 0)
+
+    letter = dead_letter(record, BadEvent("d" * 1_000_000))
+
+    sent = message(letter, "tenant", "/source", 0, {letter.topic.name: 1})
+    assert len(sent.key) + len(sent.value) + sum(len(n) + len(v) for n, v in sent.headers) < topics.MAX_MESSAGE_BYTES
+    assert letter.data.model_dump()["truncated"] == (size + 2 > LONGEST_DEAD_HEADERS)
