@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from schemas.envelope import SAFETENSORS, Envelope, read_envelope
 from schemas.errors import TooLarge, UndecodableEvent, UnknownVersion
-from schemas.event import Data, Event
+from schemas.event import Data, Event, Part
 from schemas.topics import MAX_VALUE_BYTES, Topic
 
 D = TypeVar("D", bound=Data)
@@ -23,8 +23,8 @@ D = TypeVar("D", bound=Data)
 MAYBE_INFINITE = re.compile(rb"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{200}")
 
 
-def encode(data: Data) -> bytes:
-    """The JSON value of ``data``; absent fields that have a default are left out."""
+def encode(data: Data | Part) -> bytes:
+    """The JSON of ``data``; absent fields that have a default are left out."""
     return data.model_dump_json(exclude_defaults=True, by_alias=True).encode()
 
 

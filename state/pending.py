@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from schemas.codec import encode
 from schemas.event import Part
 from schemas.feedback import Feedback, LabelValue
 from schemas.interaction import Turn
-from schemas.prediction import DeadLetter, ExampleInput, Output
+from schemas.prediction import DeadLetter, ExampleInput, Prediction
 
 
 def interaction_key(interaction: str) -> str:
@@ -45,7 +46,7 @@ def context_key(session: str) -> str:
 
 
 class Pending(Part):
-    """An interaction that was scored: what the model saw, what it said, and what the event was, to know a repeat.
+    """An interaction that was scored: what the model saw, what was published, and what the event was, to know a repeat.
 
     ``time_s`` is event time in epoch seconds; ``digest`` tells the event's content.
     """
@@ -53,10 +54,7 @@ class Pending(Part):
     digest: str
     time_s: float
     input: ExampleInput
-    outputs: dict[str, Output]
-    version: str
-    importance: float
-    reasons: dict[str, float]
+    prediction: Prediction
 
 
 class GivenLabel(Part):
@@ -99,6 +97,12 @@ class Context(Part):
 
     turns: tuple[Turn, ...] = Field(default=())
     last_s: float | None = None
+
+
+def pending_json(digest: str, time_s: float, seen: ExampleInput, prediction: bytes) -> bytes:
+    """The JSON of the ``Pending`` of these, whose ``prediction`` is JSON already: that is most of its cost."""
+    head = f'{{"digest":"{digest}","time_s":{time_s!r},"input":'
+    return b"".join((head.encode(), encode(seen), b',"prediction":', prediction, b"}"))
 
 
 GIVEN = TypeAdapter(tuple[GivenLabel, ...])

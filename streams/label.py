@@ -116,19 +116,19 @@ def example_of(
     early: Early, pending: Pending, given: tuple[GivenLabel, ...], model: str, scales: Mapping[str, float]
 ) -> Example | None:
     """The example that a feedback and a prediction make; None for a label of a task that the model was not asked."""
-    data, judgement = early.data, early.data.judgement
+    data, judgement, said = early.data, early.data.judgement, pending.prediction
     update: dict[str, object] = {}
     surprise = None
     flags: tuple[str, ...] = ()
     match judgement:
         case Label(task=task, value=value):
-            if pending.outputs and task not in pending.outputs:
+            if said.outputs and task not in said.outputs:
                 return None
             on_task = [label for label in given if label.task == task]
             mine = next((label.feedback for label in on_task if label.rater == data.rater), None)
             others = tuple(x.feedback for x in on_task if x.rater != data.rater and x.value != value)
             update = {"kind": "label", "labels": {task: value}, "revises": mine, "contradicts": others}
-            asked = pending.outputs.get(task)
+            asked = said.outputs.get(task)
             surprise = disagreement(asked, value, scales.get(task, 1.0)) if asked is not None else None
         case Score(value=score):
             update = {"kind": "judgement", "score": score}
@@ -144,7 +144,7 @@ def example_of(
     worth, reasons = importance(
         pending.input.payload.text,
         pending.input.language,
-        pending.outputs,
+        said.outputs,
         disagreement=surprise,
         flags=flags,
         rarity=0.0,
@@ -156,8 +156,8 @@ def example_of(
         "feedback": early.id,
         "rater": data.rater,
         "input": pending.input,
-        "predicted": pending.outputs,
-        "predicted_by": pending.version,
+        "predicted": said.outputs,
+        "predicted_by": said.version,
         "importance": worth,
         "reasons": reasons,
         "delay_s": round(early.time_s - pending.time_s, 3),
@@ -192,13 +192,10 @@ def take_feedback(desk: Desk, early: Early, input_: Input) -> None:
         going = []
     desk.put(feedback_key(early.id), seen.model_dump_json().encode(), desk.now + desk.horizon_s)
     going += _released(desk, early.id, seen)
-    found = desk.get(interaction_key(data.interaction)) if key == early_key(data.interaction) else None
-    if found is None:
+    if key == early_key(data.interaction) and desk.get(interaction_key(data.interaction)) is not None:
+        _join(desk, data.interaction, going)
+    else:
         wait(desk, key, going)
-        return
-    pending = Pending.model_validate_json(found)
-    for each in going:
-        join(desk, each, pending)
 
 
 def wait(desk: Desk, key: str, going: Sequence[Early]) -> None:
@@ -211,10 +208,9 @@ def wait(desk: Desk, key: str, going: Sequence[Early]) -> None:
         desk.put(waiting_key(Origin.parse(early.origin)), key.encode(), None)
 
 
-def release_early(desk: Desk, interaction: str, pending: Pending) -> None:
-    """Join what has waited for an interaction."""
-    for early in _taken_up(desk, early_key(interaction)):
-        join(desk, early, pending)
+def release_early(desk: Desk, interaction: str) -> None:
+    """Join what has waited for an interaction that has just been scored."""
+    _join(desk, interaction, _taken_up(desk, early_key(interaction)))
 
 
 def _released(desk: Desk, feedback: str, seen: SeenFeedback) -> list[Early]:
@@ -228,6 +224,14 @@ def _released(desk: Desk, feedback: str, seen: SeenFeedback) -> list[Early]:
         else:
             going.append(early)
     return going
+
+
+def _join(desk: Desk, interaction: str, going: Sequence[Early]) -> None:
+    found = desk.get(interaction_key(interaction))
+    if going and found is not None:
+        pending = Pending.model_validate_json(found)
+        for early in going:
+            join(desk, early, pending)
 
 
 def _taken_up(desk: Desk, key: str) -> tuple[Early, ...]:

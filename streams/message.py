@@ -46,22 +46,25 @@ class Message:
         return next(value.decode() for name, value in self.headers if name == "ce_id")
 
     def pack(self) -> bytes:
-        """Their number and these fields, length-prefixed (all big-endian u32), for the outbox."""
+        """Their number, the length of each (all big-endian u32), then these fields end to end, for the outbox."""
         fields = [self.topic.encode(), self.partition.to_bytes(4, "big"), self.key, self.value]
         for name, value in self.headers:
             fields += [name.encode(), value]
-        return U32.pack(len(fields)) + b"".join(U32.pack(len(field)) + field for field in fields)
+        lengths = struct.pack(f">{1 + len(fields)}I", len(fields), *map(len, fields))
+        return b"".join((lengths, *fields))
 
     @classmethod
     def unpack(cls, packed: bytes) -> Message:
         """The inverse of ``pack``. Raises ValueError if ``packed`` was cut."""
-        fields, at = [], U32.size
-        while at + U32.size <= len(packed):
-            (length,) = U32.unpack_from(packed, at)
-            fields.append(packed[at + U32.size : at + U32.size + length])
-            at += U32.size + length
-        if at != len(packed) or U32.unpack_from(packed)[0] != len(fields) or len(fields) < 4 or len(fields) % 2:
+        count = U32.unpack_from(packed)[0] if len(packed) >= U32.size else 0
+        at = U32.size * (1 + count)
+        lengths = struct.unpack_from(f">{count}I", packed, U32.size) if len(packed) >= at else ()
+        if count < 4 or count % 2 or at + sum(lengths) != len(packed):
             raise ValueError(f"an outbox entry of {len(packed)} bytes is not whole")
+        fields = []
+        for length in lengths:
+            fields.append(packed[at : at + length])
+            at += length
         headers = tuple((fields[i].decode(), fields[i + 1]) for i in range(4, len(fields), 2))
         return cls(fields[0].decode(), int.from_bytes(fields[1], "big"), fields[2], fields[3], headers)
 

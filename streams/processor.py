@@ -54,7 +54,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One event to publish. ``value`` is given for bulk topics, whose data is only the manifest."""
+    """One event to publish. ``value`` is given for bulk topics, whose data is only the manifest, and where it is JSON
+    already."""
 
     topic: Topic
     key: str

@@ -13,8 +13,7 @@ from schemas.envelope import derive_id
 from schemas.interaction import Interaction, Turn
 from schemas.prediction import ExampleInput, Prediction
 from schemas.prediction import Output as ModelOutput
-from state.pending import Context, Pending, context_key, interaction_key
-from state.store import Put, Write
+from state.pending import Context, context_key, pending_json
 from streams.message import Message
 from streams.processor import Input, Output, event_digest
 
@@ -95,64 +94,35 @@ def stored_context(values: Mapping[str, bytes], session: str) -> Context:
 
 
 def score(
-    input_: Input, seen: ExampleInput, outputs: dict[str, ModelOutput], version: str, scoring: Scoring
-) -> tuple[Pending, Output]:
-    """The pending prediction to remember and the prediction to publish."""
+    interaction: str, seen: ExampleInput, outputs: dict[str, ModelOutput], version: str, scoring: Scoring
+) -> Prediction:
+    """What the model said of an interaction, and what the moment is worth."""
     worth, reasons = importance(
         seen.payload.text, seen.language, outputs, disagreement=None, flags=(), rarity=0.0
     )  # fmt: skip
-    envelope = input_.event.envelope
-    data = Prediction(
+    return Prediction(
         session=seen.session,
-        interaction=envelope.id,
+        interaction=interaction,
         model=scoring.model,
         version=version,
         outputs=outputs,
         importance=worth,
         reasons=reasons,
     )
-    return pending_of(input_, seen, data), prediction_event(input_, data)
 
 
-def adopt_prediction(input_: Input, seen: ExampleInput, sent: Sequence[Message]) -> Pending | None:
-    """The pending prediction that an earlier owner's published one implies; None if its outcome was another."""
-    for message in sent:
-        if message.topic == topics.PREDICTION.name:
-            return pending_of(input_, seen, Prediction.model_validate_json(message.value))
-    return None
+def published_prediction(sent: Sequence[Message]) -> bytes | None:
+    """The prediction that an earlier owner has published; None if the outcome was another."""
+    return next((message.value for message in sent if message.topic == topics.PREDICTION.name), None)
 
 
-def pending_of(input_: Input, seen: ExampleInput, data: Prediction) -> Pending:
-    """What is remembered of a prediction."""
-    return Pending(
-        digest=event_digest(input_),
-        time_s=input_.event.envelope.time.timestamp(),
-        input=seen,
-        outputs=data.outputs,
-        version=data.version,
-        importance=data.importance,
-        reasons=data.reasons,
-    )
-
-
-def prediction_event(input_: Input, data: Prediction) -> Output:
+def prediction_event(input_: Input, data: Prediction, value: bytes) -> Output:
     """The event of a prediction; its time is the interaction's, so that computing it again gives the same bytes."""
     envelope = input_.event.envelope
-    return Output(
-        topics.PREDICTION,
-        data.session,
-        derive_id("prediction", envelope.id),
-        envelope.time,
-        data,
-        (input_.origin,),
-    )
+    id_ = derive_id("prediction", envelope.id)
+    return Output(topics.PREDICTION, data.session, id_, envelope.time, data, (input_.origin,), value)
 
 
-def remember(interaction: str, pending: Pending, now: float, horizon_s: float) -> Write:
-    """The write that keeps a pending prediction until the join horizon."""
-    return Put(interaction_key(interaction), dump(pending), now + horizon_s)
-
-
-def dump(part: Pending | Context) -> bytes:
-    """A stored value's JSON."""
-    return part.model_dump_json(exclude_defaults=True).encode()
+def pending_of(input_: Input, seen: ExampleInput, prediction: bytes) -> bytes:
+    """What is remembered of an interaction until the join horizon, beside its ``prediction`` as it was published."""
+    return pending_json(event_digest(input_), input_.event.envelope.time.timestamp(), seen, prediction)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from learners.tasks import Task, check_label
 from schemas import topics
+from schemas.codec import encode
 from schemas.errors import UnusableEvent
 from schemas.event import Data, Event
 from schemas.feedback import Feedback, Label, Retraction
@@ -26,15 +27,7 @@ from state.store import Put
 from streams.label import Desk, expire_early, release_early, take_feedback
 from streams.message import Record
 from streams.processor import Batch, Input, Plan, conflict_or_repeat, event_digest
-from streams.score import (
-    Predictor,
-    Scoring,
-    adopt_prediction,
-    contexts,
-    dump,
-    remember,
-    score,
-)
+from streams.score import Predictor, Scoring, contexts, pending_of, prediction_event, published_prediction, score
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_AHEAD_S = 86_400.0
@@ -105,19 +98,17 @@ class Session:
         anew = [i for i, (input_, _) in enumerate(fresh) if input_.origin not in desk.sent]
         outputs = dict(zip(anew, predictor.predict([seen[i] for i in anew]) if anew else [], strict=True))
         for i, (input_, _) in enumerate(fresh):
+            prediction = published_prediction(desk.sent.get(input_.origin, ()))
             if i in outputs:
-                pending, prediction = score(input_, seen[i], outputs[i], predictor.version, self.scoring)
-                desk.publish(prediction)
-            else:
-                adopted = adopt_prediction(input_, seen[i], desk.sent[input_.origin])
-                if adopted is None:
-                    continue
-                pending = adopted
-            id_ = input_.event.id
-            desk.writes[interaction_key(id_)] = remember(id_, pending, desk.now, desk.horizon_s)
-            release_early(desk, id_, pending)
+                said = score(input_.event.id, seen[i], outputs[i], predictor.version, self.scoring)
+                prediction = encode(said)
+                desk.publish(prediction_event(input_, said, prediction))
+            if prediction is not None:  # else an earlier owner led it elsewhere
+                pending = pending_of(input_, seen[i], prediction)
+                desk.put(interaction_key(input_.event.id), pending, desk.now + desk.horizon_s)
+                release_early(desk, input_.event.id)
         for session, context in after.items():
-            desk.put(context_key(session), dump(context), desk.now + desk.horizon_s)
+            desk.put(context_key(session), encode(context), desk.now + desk.horizon_s)
 
 
 def _feedback_keys(id_: str, data: Feedback) -> tuple[str, ...]:
