@@ -56,9 +56,9 @@ class LearningSettings:
         return next((task for task in self.tasks if task.name == name), None)
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON can hold it; the inverse of ``from_dict``."""
-        found = asdict(self)
-        return {**found, "tasks": [task.to_dict() for task in self.tasks], "group_rates": dict(self.group_rates)}
+        """As JSON can hold it, the same bytes for equal settings; the inverse of ``from_dict``."""
+        tasks, rates = [task.to_dict() for task in self.tasks], dict(sorted(self.group_rates.items()))
+        return {**asdict(self), "tasks": tasks, "group_rates": rates}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> LearningSettings:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from learners.settings import LearningSettings
@@ -34,3 +36,9 @@ def test_what_is_absent_has_its_default():
 def test_a_setting_that_cannot_be_is_an_error_that_names_it(wrong: dict[str, object], named: str):
     with pytest.raises(ConfigurationError, match=named):
         LearningSettings.from_dict(wrong)
+
+
+def test_equal_settings_are_written_as_the_same_bytes_however_they_were_read() -> None:
+    settings = LearningSettings()
+    read = LearningSettings.from_dict(json.loads(json.dumps(settings.to_dict(), sort_keys=True)))
+    assert json.dumps(read.to_dict()) == json.dumps(settings.to_dict())
