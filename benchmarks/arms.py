@@ -1,6 +1,6 @@
 """The two arms of the score benchmark: the session role, and the least code that makes the same predictions.
 
-Both read the same records of one partition with confluent-kafka, give the model the same inputs in batches of the same
+Both read the same records with confluent-kafka, give the model the same inputs in batches of the same
 size, and publish one prediction an interaction. The session role also knows repeats, joins feedback, finds what each
 moment is worth, and survives the death of whatever it runs on; the bare loop does none of that.
 """
@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from learners.predict import predict
 from learners.served import Served
 from schemas import codec, topics
 from schemas.errors import BrokerError
+from schemas.event import Data, Event
 from schemas.interaction import Interaction
-from schemas.prediction import Prediction
+from schemas.prediction import ExampleInput, Prediction
 from state.pending import Context
 from streams.assembly import Workshop, connect_store
 from streams.blobs import Blobs
@@ -42,16 +44,16 @@ FLUSH_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The interactions of one round: the records in [start, end) of partition 0, a tenant's of its own."""
+    """The interactions of one round, of a tenant of its own: of each partition the records in [start, end)."""
 
     settings: Settings
-    start: int
-    end: int
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
 
     @property
     def count(self) -> int:
         """How many they are."""
-        return self.end - self.start
+        return sum(self.ends.values()) - sum(self.starts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ def bare(served: Served, stretch: Stretch) -> Spent:
     reader = {"group.id": "bare", "enable.auto.commit": False, "auto.offset.reset": "error"}
     consumer = Consumer({"bootstrap.servers": address, **reader, **FETCH})
     producer = Producer({"bootstrap.servers": address, **SEND})
-    consumer.assign([TopicPartition(topics.INTERACTION.name, 0, stretch.start)])
+    consumer.assign([TopicPartition(topics.INTERACTION.name, number, at) for number, at in stretch.starts.items()])
     contexts: dict[str, Context] = {}
     left, watch = stretch.count, None
     while left:
         messages = consumer.consume(min(batch, left), timeout=0.05)
         watch = watch or (Watch() if messages else None)
-        inputs, asked = [], []
+        asked: list[tuple[Event[Data], int]] = []
+        inputs: list[ExampleInput] = []
         for message in messages:
             headers = cast(list[tuple[str, bytes | None]], message.headers())  # its stub is wider
             event = codec.decode(topics.INTERACTION, headers, message.value())
@@ -94,8 +97,9 @@ def bare(served: Served, stretch: Stretch) -> Spent:
             context = contexts.get(event.data.session) or Context()
             inputs.append(with_context(event.data, context))
             contexts[event.data.session] = next_context(event.data, context, served.settings.context_turns)
-            asked.append(event)
-        for event, seen, outputs in zip(asked, inputs, ServedPredictor(served).predict(inputs), strict=True):
+            asked.append((event, message.partition() or 0))
+        predicted = predict(served, inputs)
+        for (event, partition), seen, outputs in zip(asked, inputs, predicted, strict=True):
             said = Prediction(
                 session=seen.session,
                 interaction=event.id,
@@ -105,7 +109,7 @@ def bare(served: Served, stretch: Stretch) -> Spent:
                 importance=0.0,
                 reasons={},
             )
-            producer.produce(topics.PREDICTION.name, codec.encode(said), seen.session.encode(), 0)
+            producer.produce(topics.PREDICTION.name, codec.encode(said), seen.session.encode(), partition)
             producer.poll(0)
         left -= len(messages)
     if watch is None or producer.flush(FLUSH_S):
@@ -123,30 +127,45 @@ def session(served: Served, stretch: Stretch) -> Spent:
     check = screen({task.name: task for task in served.settings.tasks})
     at = RoleAt(settings.tenant, role.name, role.inputs, role.outputs, processor, check)
     shop = Workshop(settings, kafka_of(settings), connect_store(settings), Blobs(settings.blobs), Metrics())
-    stop, assign, timed = threading.Event(), shop.owner(at), []
-
-    def watched(partition: int) -> Runner:
-        timed.append(_Timed(assign(partition), stretch.end, stop))
-        return timed[-1]
-
+    assign, finish = shop.owner(at), _Finish(stretch)
     engine = KafkaEngine(
-        kafka_of(settings), role.inputs, watched, engine_settings(settings, role.name), shop.metrics, role.name
-    )
-    engine.run(stop)
+        kafka_of(settings), role.inputs, lambda partition: _Timed(assign(partition), partition, finish),
+        engine_settings(settings, role.name), shop.metrics, role.name,
+    )  # fmt: skip
+    engine.run(finish.reached)
     shop.store.close()
-    (runner,) = timed
-    if runner.spent is None:
-        raise BrokerError(f"the session role stopped at {runner.offsets}, {stretch.end} was to be reached")
-    return runner.spent
+    if finish.spent is None:
+        raise BrokerError(f"the session role stopped while {sorted(finish.left)} were at work")
+    return finish.spent
+
+
+class _Finish:
+    """When the first records came, and when every partition was decided and acknowledged."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.ends = stretch.ends
+        self.left = {number for number, end in stretch.ends.items() if end > stretch.starts[number]}
+        self.reached = threading.Event()
+        self.watch: Watch | None = None
+        self.spent: Spent | None = None
+
+    def begin(self) -> None:
+        """Records have come."""
+        self.watch = self.watch or Watch()
+
+    def reach(self, partition: int) -> None:
+        """A partition is done."""
+        self.left.discard(partition)
+        if not self.left and self.watch and self.spent is None:
+            self.spent = self.watch.spent()
+            self.reached.set()
 
 
 class _Timed:
-    """A runner under a watch, which is stopped when all is decided and acknowledged; then the engine is, too."""
+    """A runner under a watch."""
 
-    def __init__(self, runner: Runner, end: int, stop: threading.Event) -> None:
-        self.runner, self.end, self.stop = runner, end, stop
-        self.watch: Watch | None = None
-        self.spent: Spent | None = None
+    def __init__(self, runner: Runner, partition: int, finish: _Finish) -> None:
+        self.runner, self.partition, self.finish = runner, partition, finish
 
     @property
     def offsets(self) -> dict[str, int]:
@@ -159,12 +178,13 @@ class _Timed:
 
     def process(self, records: Sequence[Record], now: float) -> int:
         """Let the runner decide a batch."""
-        self.watch = self.watch or (Watch() if records else None)
+        if records:
+            self.finish.begin()
         done = self.runner.process(records, now)
-        if self.spent is None and self.watch and self.offsets[f"{topics.INTERACTION.name}/0"] >= self.end:
+        at_end = self.offsets.get(f"{topics.INTERACTION.name}/{self.partition}") == self.finish.ends[self.partition]
+        if at_end and self.partition in self.finish.left:
             self.runner.close(FLUSH_S)
-            self.spent = self.watch.spent()
-            self.stop.set()
+            self.finish.reach(self.partition)
         return done
 
     def beat(self) -> None:

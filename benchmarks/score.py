@@ -31,7 +31,8 @@ from statistics import median
 import numpy as np
 
 from benchmarks.arms import Spent, Stretch, bare, session
-from deploy.kafka.broker import QUICK, Broker, BrokerFailed
+from deploy.kafka import broker as servers
+from deploy.kafka.broker import QUICK, BrokerFailed
 from learners.fingerprint import fingerprint, fix_threads
 from learners.fold import fold
 from learners.model import served
@@ -39,16 +40,18 @@ from learners.request import NEW, REPLAYED
 from learners.served import Served
 from learners.settings import LearningSettings
 from schemas import topics
-from schemas.errors import BrokerError, ConfigurationError, CurrereError
+from schemas.errors import BrokerError, CurrereError
 from schemas.event import Event
 from schemas.feedback import Feedback, Label
 from schemas.interaction import Interaction
 from schemas.prediction import ExampleInput
+from schemas.topics import Topic
 from schemas.training import TrainExample, TrainRequest
 from state.pending import Context
 from streams.assembly import connect_store, partitions_of
 from streams.client import message_of
 from streams.embedded import EmbeddedRedis
+from streams.engines.broker import Broker
 from streams.recorded import read
 from streams.schedule import Classroom, schedule
 from streams.score import next_context, with_context
@@ -91,7 +94,7 @@ def measured(given: argparse.Namespace) -> list[Round]:
     """The rounds after the warm-up. Raises BrokerFailed, BrokerError, StoreUnavailable, ConfigurationError."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-bench-")))
-        kafka = given.kafka or stack.enter_context(Broker(folder / "kafka", settings=QUICK)).bootstrap
+        kafka = given.kafka or stack.enter_context(servers.Broker(folder / "kafka", settings=QUICK)).bootstrap
         redis = given.redis or stack.enter_context(EmbeddedRedis(folder / "redis", _redis_server())).url
         classroom = _classroom(given.data, given.seed, TAUGHT + given.interactions * (given.rounds + 1))
         model = folder / "model.pickle"
@@ -101,7 +104,7 @@ def measured(given: argparse.Namespace) -> list[Round]:
         rounds = []
         for number in range(given.rounds + 1):
             tenant = f"bench-{secrets.token_hex(4)}"
-            settings = load(kafka=kafka, redis=redis, tenant=tenant, partitions=1, batch=given.batch)
+            settings = load(kafka=kafka, redis=redis, tenant=tenant, partitions=given.partitions, batch=given.batch)
             stretch = _sent(settings, list(islice(said, given.interactions)))
             spent = {name: _published(stretch, processes[name], arm, model) for name, arm in ARMS.items()}
             rounds.append(Round(stretch.count, spent["session"], spent["bare"]))
@@ -170,32 +173,35 @@ def _sent(settings: Settings, said: Sequence[Classroom]) -> Stretch:
     broker = kafka_of(settings)
     broker.create(topics.ALL, partitions_of(settings))
     counts = broker.partitions()
-    if counts[topics.INTERACTION.name] != 1:
-        raise ConfigurationError(f"{settings.kafka} has topics of more partitions; give a broker of the bench's own")
     store = connect_store(settings)
     begin_at_end(broker, store, settings.tenant)
     store.close()
-    _, start = broker.ends(topics.INTERACTION.name, 0)
+    starts = _ends(broker, topics.INTERACTION)
     producer, failed = broker.producer(), []
     for event in said:
         mine = Event(replace(event.envelope, tenant=settings.tenant), event.data)
         producer.send(message_of(mine, counts), lambda offset, error: failed.append(error) if error else None)
         producer.poll()
     producer.flush(SEND_S)
-    _, end = broker.ends(topics.INTERACTION.name, 0)
-    if failed or end - start != len(said):
-        raise BrokerError(f"{settings.kafka} took {end - start} of {len(said)} interactions: {failed[:1]}")
-    return Stretch(settings, start, end)
+    stretch = Stretch(settings, starts, _ends(broker, topics.INTERACTION))
+    if failed or stretch.count != len(said):
+        raise BrokerError(f"{settings.kafka} took {stretch.count} of {len(said)} interactions: {failed[:1]}")
+    return stretch
+
+
+def _ends(broker: Broker, topic: Topic) -> dict[int, int]:
+    """The next offset of each partition."""
+    return {number: broker.ends(topic.name, number)[1] for number in range(broker.partitions()[topic.name])}
 
 
 def _published(stretch: Stretch, process: ProcessPoolExecutor, arm: Arm, model: Path) -> Spent:
     """What ``arm`` spent in its process. Raises BrokerError unless it published one prediction an interaction."""
     broker = kafka_of(stretch.settings)
-    _, before = broker.ends(topics.PREDICTION.name, 0)
+    before = sum(_ends(broker, topics.PREDICTION).values())
     spent = process.submit(_run, arm, model, stretch).result()
-    _, after = broker.ends(topics.PREDICTION.name, 0)
-    if after - before != stretch.count:
-        raise BrokerError(f"{after - before} predictions of {stretch.count} interactions were published")
+    published = sum(_ends(broker, topics.PREDICTION).values()) - before
+    if published != stretch.count:
+        raise BrokerError(f"{published} predictions of {stretch.count} interactions were published")
     return spent
 
 
@@ -245,11 +251,12 @@ def _table(found: dict[str, dict[str, object]]) -> str:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kafka", help="bootstrap servers, with the bench's own topics (default: start one)")
+    parser.add_argument("--kafka", help="bootstrap servers, (default: start one)")
     parser.add_argument("--redis", help="URL of a Redis (default: start one)")
     parser.add_argument("--data", type=Path, help="recorded lessons, as TalkMoves' (default: simulated ones)")
     parser.add_argument("--interactions", type=int, default=5_000, help="of a round")
     parser.add_argument("--rounds", type=int, default=5, help="after the warm-up")
+    parser.add_argument("--partitions", type=int, default=4, help="of the topics, where the bench makes them")
     parser.add_argument("--batch", type=int, default=500, help="records decided at once, in both arms")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,13 +1,15 @@
-"""The work of one process: queues of records, one a partition, and the one thread that decides them.
+"""The work of one process: queues of records, one a partition, and the few threads that decide them.
 
 The polling thread only feeds; deciding, training and waiting for acknowledgements happen here, so that a slow batch
-never keeps the process from polling.
+never keeps the process from polling. A lane has one batch at work at a time; while it waits for the store, another lane
+decides.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from schemas.errors import CurrereError
 from streams.message import Record
 
 LOG = logging.getLogger("streams.lanes")
+THREADS = 2  # one decides, one waits: more would only stand in line for the interpreter
 
 
 class Runner(Protocol):
@@ -48,7 +51,7 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a process and the thread that serves them in turn."""
+    """All lanes of a process and the threads that serve them in turn."""
 
     def __init__(
         self,
@@ -64,8 +67,10 @@ class Lanes:
         self.lanes: dict[int, Lane] = {}
         self._wake = threading.Condition()
         self._stop = False
-        self._thread = threading.Thread(target=self._serve, name="lanes", daemon=True)
-        self._thread.start()
+        self._at_work: set[int] = set()  # partitions; a lane that was dropped too soon keeps its successor waiting
+        self._threads = [threading.Thread(target=self._serve, name="lanes", daemon=True) for _ in range(THREADS)]
+        for thread in self._threads:
+            thread.start()
 
     def open(self, partition: int, runner: Runner) -> None:
         """Begin to serve a partition."""
@@ -109,11 +114,13 @@ class Lanes:
             return next(queued, None)
 
     def close(self, timeout_s: float) -> None:
-        """Begin no other batch, and wait for the one at work."""
+        """Begin no other batch, and wait for those at work."""
         with self._wake:
             self._stop = True
             self._wake.notify_all()
-        self._thread.join(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _serve(self) -> None:
         try:
@@ -133,21 +140,28 @@ class Lanes:
                     self._wake.wait(self.tick_s / 2)
                     continue
                 lane.busy = True
+                self._at_work.add(lane.partition)
                 records = [lane.queue.popleft() for _ in range(min(self.batch, len(lane.queue)))]
-            self._decide(lane, records)
+            decided = self._decide(lane, records)
             with self._wake:
+                self.decided += decided
                 lane.busy = False
+                self._at_work.remove(lane.partition)
                 self._wake.notify_all()
 
     def _next(self) -> Lane | None:
         now = self.clock()
-        ready = [lane for lane in self.lanes.values() if lane.error is None and (lane.queue or lane.next_tick <= now)]
+        ready = [
+            lane
+            for lane in self.lanes.values()
+            if lane.error is None and lane.partition not in self._at_work and (lane.queue or lane.next_tick <= now)
+        ]
         return min(ready, key=lambda lane: lane.next_tick, default=None)
 
-    def _decide(self, lane: Lane, records: Sequence[Record]) -> None:
-        now = self.clock()
+    def _decide(self, lane: Lane, records: Sequence[Record]) -> int:
+        now, decided = self.clock(), 0
         try:
-            self.decided += lane.runner.process(records, now)
+            decided = lane.runner.process(records, now)
             if records:
                 self.on_batch(self.clock() - now)
             if not records and now >= lane.next_beat:
@@ -160,6 +174,7 @@ class Lanes:
         if records or now >= lane.next_beat:
             lane.next_beat = now + self.beat_s
         lane.next_tick = now + self.tick_s
+        return decided
 
 
 def place(record: Record) -> str:
