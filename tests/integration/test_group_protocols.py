@@ -109,8 +109,10 @@ def test_two_session_owners_lose_nothing_and_count_nothing_twice(
         here.stop(one)
         here.play(100, seed=2)
 
+        everything = set(range(here.counts[topics.INTERACTION.name]))
+        eventually(lambda: two.engine.partitions == everything, "the other takes over")
+
         found = here.settle()
 
-        assert two.engine.partitions == set(range(here.counts[topics.INTERACTION.name]))
         assert (found.events, found.lost, found.duplicated) == (200, 0, 0)
         assert found.ok, found.verdict
