@@ -374,8 +374,8 @@ class KafkaEngine:
 
     def _on_statistics(self, text: str) -> None:
         seen = json.loads(text)
-        # Under KIP-848 a member that gets no partition need not be told so.
-        self._joined = self._joined or seen.get("cgrp", {}).get("join_state") == "steady"
+        if self.settings.group_protocol == "consumer":  # a member that gets no partition is not told so
+            self._joined = self._joined or seen.get("cgrp", {}).get("state") == "up"
         idle = [b["rxidle"] for b in seen["brokers"].values() if b["state"] == "UP" and b["rxidle"] >= 0]
         counts = {
             t: len([n for n in seen["topics"].get(t, {}).get("partitions", {}) if n != "-1"]) for t in self.topics
