@@ -43,12 +43,13 @@ def redis_url(running: ExitStack, tmp_path_factory: pytest.TempPathFactory, pyte
 @pytest.fixture
 def own_kafka(tmp_path: Path) -> Iterator[Broker]:
     """A started broker of this test's own, to ``kill`` and ``start`` again."""
-    try:
-        broker = Broker(tmp_path / "kafka", settings=QUICK)
-    except BrokerFailed as failure:
-        _missing(str(failure))
-    with broker:
-        yield broker
+    yield from _broker(tmp_path / "kafka")
+
+
+@pytest.fixture(scope="module")
+def frail_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The same for the tests of one module, which leave it running."""
+    yield from _broker(tmp_path_factory.mktemp("frail"))
 
 
 @pytest.fixture
@@ -66,6 +67,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which servers the tests ran against."""
     for line in config.stash.get(FOUND, []):
         terminalreporter.write_line(line)
+
+
+def _broker(folder: Path) -> Iterator[Broker]:
+    try:
+        broker = Broker(folder, settings=QUICK)
+    except BrokerFailed as failure:
+        _missing(str(failure))
+    with broker:
+        yield broker
 
 
 def _enter(name: str, server: AbstractContextManager[Server], running: ExitStack, config: pytest.Config) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from streams.message import Record
 from streams.metrics import Metrics
 
 PATIENCE_S = 60.0
+LOG = logging.getLogger("stand")  # librdkafka's lines go here instead of to standard error
 
 
 def eventually(holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -78,11 +80,11 @@ class Ground:
     group: str = field(default_factory=lambda: f"stand-{uuid.uuid4().hex[:8]}")
 
     def __post_init__(self) -> None:
-        self.admin = AdminClient({"bootstrap.servers": self.address})
+        self.admin = AdminClient({"bootstrap.servers": self.address}, logger=LOG)
         made = self.admin.create_topics([NewTopic(name, self.partitions, 1) for name in self.names])
         for future in made.values():
             future.result(PATIENCE_S)
-        self._sender = Producer({"bootstrap.servers": self.address})
+        self._sender = Producer({"bootstrap.servers": self.address}, logger=LOG)
 
     def put(self, topic: str, partition: int, count: int, first: int = 0) -> None:
         """Put the numbers from ``first`` on into a partition."""

@@ -63,7 +63,8 @@ def test_a_slow_partition_is_held_back_while_the_engine_polls_on(kafka: str) -> 
     here.put(here.names[0], 0, sent)
     with here.engine(lambda partition: hand, most_queued=most, batch=batch) as stand:
         engine = stand.engine
-        eventually(lambda: engine.queued(0) > most, "so much is queued that the partition is held back")
+        eventually(lambda: hand.threads, "a batch is at work")
+        eventually(lambda: engine.queued(0) > most - batch, "so much is queued that the partition is held back")
         polls = set()
         eventually(lambda: polls.add(engine.vitals.polled) or len(polls) > 10, "it polls on")
         assert engine.queued(0) <= most + 1 + batch  # what one poll brings beyond the bound

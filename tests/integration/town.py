@@ -12,7 +12,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from stand import PATIENCE_S, eventually
+from stand import LOG, PATIENCE_S, eventually
 
 from schemas import codec, topics
 from schemas.envelope import Envelope, Origin
@@ -53,7 +53,7 @@ class Crew:
         self._thread.start()
 
     def ready(self) -> bool:
-        """Whether it has its partitions."""
+        """Whether it may be given work."""
         return self.verdict(Limits()).ready
 
     def verdict(self, limits: Limits) -> Verdict:
@@ -80,13 +80,13 @@ class Town:
         self.broker.create(topics.ALL, partitions_of(self.settings))
         self.store = connect_store(self.settings)
         self.since = begin_at_end(self.broker, self.store, self.settings.tenant)
-        self.sender = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 20_000_000})
+        self.sender = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 20_000_000}, logger=LOG)
         self.counts = self.broker.partitions()
         self.begun = {(t, p): self.broker.ends(t, p)[1] for t, n in self.counts.items() for p in range(n)}
 
-    def start(self, *roles: str) -> list[Crew]:
-        """Put owners of ``roles`` to work; returns once each has its partitions."""
-        begun = [Crew(role, self.settings) for role in roles]
+    def start(self, *roles: str, **settings: object) -> list[Crew]:
+        """Put owners of ``roles`` to work; returns once each is ready."""
+        begun = [Crew(role, self.settings.model_copy(update=settings)) for role in roles]
         self.crews += begun
         eventually(lambda: all(crew.ready() for crew in begun), f"{', '.join(roles)} are ready")
         return begun
@@ -163,7 +163,7 @@ def allow(address: str, topic: Topic, size: int) -> None:
     """Let a topic take values of ``size`` bytes, as a broker of other people might."""
     entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": address})
+    admin = AdminClient({"bootstrap.servers": address}, logger=LOG)
     admin.incremental_alter_configs([resource])[resource].result(10)
 
 
