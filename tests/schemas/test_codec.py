@@ -118,7 +118,9 @@ def test_an_event_of_another_type_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+400", "1" + "0" * 400 + ".0"])
-@pytest.mark.parametrize("place", ['"age":%s', '"later":%s', '"later":{"deep":[%s]}', '"later": [0 ,\n%s]', '"timing":{"later":%s}'])
+@pytest.mark.parametrize(
+    "place", ['"age":%s', '"later":%s', '"later":{"deep":[%s]}', '"later": [0 ,\n%s]', '"timing":{"later":%s}']
+)
 def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(number: str, place: str) -> None:
     with pytest.raises(UndecodableEvent):
         decode_data(Interaction, (json.dumps(SPOKEN)[:-1] + "," + place % number + "}").encode())
