@@ -18,11 +18,14 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 NEW, REPLAYED = "weights.new", "weights.replayed"
 
 
-def encode_request(manifest: TrainRequest, weights: Weights) -> bytes:
-    """The value of a train request; equal requests are equal bytes. Raises UnusableEvent if the weights do not fit."""
+def encode_request(manifest: TrainRequest, weights: Weights, written: bytes | None = None) -> bytes:
+    """The value of a train request; equal requests are equal bytes. ``written`` is the manifest's JSON, if it is known.
+
+    Raises UnusableEvent if the weights do not fit.
+    """
     check_weights(manifest, weights)
     arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}
-    return save(arrays, metadata={"manifest": codec.encode(manifest).decode()})
+    return save(arrays, metadata={"manifest": (written or codec.encode(manifest)).decode()})
 
 
 def decode_request(value: bytes) -> tuple[TrainRequest, Weights]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from learners.request import NEW, REPLAYED, encode_request
 from learners.settings import LearningSettings
 from schemas import topics
+from schemas.codec import encode
 from schemas.envelope import Origin, derive_id
 from schemas.training import TrainExample, TrainRequest
 from streams.processor import Output
@@ -22,21 +24,38 @@ def genesis_request(model: str, learning: LearningSettings, seed: int) -> Output
     return _request(manifest, derive_id("genesis", model, str(seed)), began, (), {})
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An example that a request takes: what it says, and the same as JSON."""
+
+    example: TrainExample
+    stored: bytes
+
+    def again(self, replayed: int) -> Chosen:
+        """The same, which was replayed ``replayed`` times before."""
+        if not replayed:
+            return self
+        example = self.example.model_copy(update={"replayed": replayed})
+        return Chosen(example, b'%b,"replayed":%d}' % (self.stored[:-1], replayed))
+
+
 def step_request(
     model: str,
-    new: Sequence[TrainExample],
-    replayed: Sequence[TrainExample],
+    new: Sequence[Chosen],
+    replayed: Sequence[Chosen],
     replay_weights: Sequence[float],
     seed: int,
     time: datetime,
     causes: tuple[Origin, ...],
 ) -> Output:
-    """One gradient step's request, named after its newest example."""
-    manifest = TrainRequest(
-        kind="step", model=model, seed=seed, reason="feedback", new=tuple(new), replayed=tuple(replayed)
-    )
+    """One gradient step's request, named after its newest example. The examples' JSON is copied, not written anew."""
+    frame = TrainRequest(kind="step", model=model, seed=seed, reason="feedback")
+    parts = {"new": new, "replayed": replayed}
+    manifest = frame.model_copy(update={name: tuple(c.example for c in part) for name, part in parts.items()})
+    lists = [b'"%b":[%b]' % (name.encode(), b",".join(c.stored for c in part)) for name, part in parts.items() if part]
+    written = b",".join((encode(frame)[:-1], *lists)) + b"}"
     weights = {NEW: np.ones(len(new), np.float32), REPLAYED: np.asarray(replay_weights, np.float32)}
-    return _request(manifest, derive_id("request", new[-1].id), time, causes, weights)
+    return _request(manifest, derive_id("request", new[-1].example.id), time, causes, weights, written)
 
 
 def _request(
@@ -45,6 +64,7 @@ def _request(
     time: datetime,
     causes: tuple[Origin, ...],
     weights: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]],
+    written: bytes | None = None,
 ) -> Output:
-    value = encode_request(manifest, weights)
+    value = encode_request(manifest, weights, written)
     return Output(topics.TRAIN_REQUEST, manifest.model, id_, time, manifest, causes, value)

@@ -6,13 +6,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import accumulate
 
 from learners.entry import MemorySettings
 from learners.settings import LearningSettings
 from learners.tasks import check_label
 from schemas import topics
+from schemas.codec import encode
 from schemas.drift import Consent
 from schemas.envelope import Origin, content_digest, derive_id
 from schemas.errors import UnusableEvent
@@ -34,7 +34,7 @@ from streams.processor import (
     fate_of,
     waiting_key,
 )
-from streams.remember import LINE, Made, Remembered, Waiting, payload_key
+from streams.remember import LINE, Made, Payloads, Remembered, Waiting, payload_key
 from streams.score import scales_of
 
 GENESIS, EMPTY = "genesis", b"[]"
@@ -66,6 +66,7 @@ class Table:
     values: Mapping[str, bytes]
     judge: Judge
     memory: Remembered
+    payloads: Payloads
     writes: dict[str, Write] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     adopted: list[Origin] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Curate:
     resident: bool = True
     quoted: tuple[str, ...] = ()
     made: Made = field(default_factory=OrderedDict, repr=False, compare=False)
+    payloads: Payloads = field(default_factory=Payloads, repr=False, compare=False)
 
     def keys(self, batch: Batch) -> Sequence[str]:
         """Nothing by name: all values are at hand."""
@@ -111,7 +113,7 @@ class Curate:
         if not (batch.inputs or batch.due or batch.sent) and GENESIS in values and values.get(LINE, EMPTY) == EMPTY:
             return Plan()  # nothing came and nobody waits: an idle tick costs nothing
         table = Table(self.curation, batch, values, Judge.load(values, scales_of(self.curation.learning.tasks)),
-                      Remembered.load(values, self.curation.memory, self.made))  # fmt: skip
+                      Remembered.load(values, self.curation.memory, self.made), self.payloads)  # fmt: skip
         if GENESIS not in values:
             table.outputs.append(genesis_request(self.curation.model, self.curation.learning, self.curation.seed))
             table.put(GENESIS, b"1")
@@ -172,10 +174,11 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         delay_s=data.delay_s,
         feedback_ms=data.arrived_ms,
     )
-    stored = encode_part(example)
+    stored = encode(example)
     if size_in_request(stored) > MOST_REQUEST_BYTES:
         table.publish(fate("shed", input_, f"the example takes more than {MOST_REQUEST_BYTES:,} bytes of a request"))
         return
+    table.payloads.keep(stored, example)
     waiting = Waiting(
         id=example.id,
         origin=str(input_.origin),
@@ -242,10 +245,8 @@ def compose(table: Table, new: Sequence[Waiting], room: int) -> None:
     again = [stored_example(table, id_) for id_ in replay.ids]
     fit = fitting([size_in_request(stored) for stored in again], room)
     ids, counts = replay.ids[:fit], table.memory.replay_counts(replay.ids[:fit])
-    examples = [parsed(stored_example(table, w.id)) for w in new]
-    replayed = [
-        parsed(stored).model_copy(update={"replayed": count}) for stored, count in zip(again[:fit], counts, strict=True)
-    ]
+    examples = [table.payloads.read(stored_example(table, w.id)) for w in new]
+    replayed = [table.payloads.read(stored).again(count) for stored, count in zip(again[:fit], counts, strict=True)]
     time = datetime.fromtimestamp(max(w.time_s for w in new), UTC)
     causes = tuple(Origin.parse(w.origin) for w in new)
     request = step_request(table.curation.model, examples, replayed, replay.weights[:fit], seed, time, causes)
@@ -302,12 +303,6 @@ def stored_example(table: Table, id_: str) -> bytes:
     return stored
 
 
-@lru_cache(maxsize=4_096)
-def parsed(stored: bytes) -> TrainExample:
-    """The example that stored bytes are; a replayed one is read again and again."""
-    return TrainExample.model_validate_json(stored)
-
-
 def size_in_request(stored: bytes) -> int:
     """Bytes that an example takes in a request, whose manifest is JSON within JSON, so that quotes are escaped."""
     return len(stored) + stored.count(b'"') + stored.count(b"\\") + EXAMPLE_OVERHEAD_BYTES
@@ -321,11 +316,6 @@ def fitting(sizes: Sequence[int], room: int) -> int:
 def request_seed(newest: Waiting) -> int:
     """The seed of the request that ends with ``newest``."""
     return int(content_digest(newest.id.encode())[:12], 16)
-
-
-def encode_part(example: TrainExample) -> bytes:
-    """A stored example's JSON."""
-    return example.model_dump_json(exclude_defaults=True).encode()
 
 
 def gauges(table: Table) -> list[tuple[str, Mapping[str, str], float]]:

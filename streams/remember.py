@@ -15,15 +15,37 @@ from learners.entry import Entry, MemorySettings, entry
 from learners.memory import Changes, Memory, admit, changes, evict, replayed
 from learners.replay import Replay, sample
 from schemas.event import Part
+from schemas.training import TrainExample
 from state.store import Delete, Put, Write
+from streams.compose import Chosen
 
 LINE, TOKEN = "line", "memory"  # a name of a state, not a secret
 MOST_CACHED = 4
+MOST_PARSED = 4_096
 
 UNLIMITED = MemorySettings(capacity=sys.maxsize, threshold=0.0, learner_share=1.0, rater_share=1.0)
 
 Made = OrderedDict[bytes, Memory]
 """By token, the indices that this process has made itself, so that it need not read them back."""
+
+
+class Payloads:
+    """Stored examples that this process has written or read, so that it need not parse them again."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[bytes, TrainExample] = OrderedDict()
+
+    def keep(self, stored: bytes, example: TrainExample) -> None:
+        """``stored`` is the JSON of ``example``."""
+        self._held[stored] = example
+        if len(self._held) > MOST_PARSED:
+            self._held.popitem(last=False)
+
+    def read(self, stored: bytes) -> Chosen:
+        """The example that stored bytes are."""
+        example = self._held.pop(stored, None) or TrainExample.model_validate_json(stored)
+        self.keep(stored, example)  # as the one that was used last
+        return Chosen(example, stored)
 
 
 class Waiting(Part):
