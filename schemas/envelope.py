@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 
 from schemas.errors import UndecodableEvent
@@ -146,6 +147,7 @@ def _time(text: str) -> datetime:
         raise UndecodableEvent(f"ce_time {text!r} is outside the years 1 to 9999 in UTC") from error
 
 
+@lru_cache(maxsize=64)  # all events of a topic have the same
 def _schema_version(dataschema: str, type_: str) -> str:
     match = DATASCHEMA.fullmatch(dataschema)
     if match is None:

@@ -15,7 +15,7 @@ from schemas.prediction import ExampleInput, Prediction
 from schemas.prediction import Output as ModelOutput
 from state.pending import Context, context_key, pending_json
 from streams.message import Message
-from streams.processor import Input, Output, event_digest
+from streams.processor import Input, Output
 
 
 class Predictor(Protocol):
@@ -123,6 +123,6 @@ def prediction_event(input_: Input, data: Prediction, value: bytes) -> Output:
     return Output(topics.PREDICTION, data.session, id_, envelope.time, data, (input_.origin,), value)
 
 
-def pending_of(input_: Input, seen: ExampleInput, prediction: bytes) -> bytes:
+def pending_of(input_: Input, digest: str, seen: ExampleInput, prediction: bytes) -> bytes:
     """What is remembered of an interaction until the join horizon, beside its ``prediction`` as it was published."""
-    return pending_json(event_digest(input_), input_.event.envelope.time.timestamp(), seen, prediction)
+    return pending_json(digest, input_.event.envelope.time.timestamp(), seen, prediction)

@@ -104,7 +104,7 @@ class Session:
                 prediction = encode(said)
                 desk.publish(prediction_event(input_, said, prediction))
             if prediction is not None:  # else an earlier owner led it elsewhere
-                pending = pending_of(input_, seen[i], prediction)
+                pending = pending_of(input_, digests[input_.event.id], seen[i], prediction)
                 desk.put(interaction_key(input_.event.id), pending, desk.now + desk.horizon_s)
                 release_early(desk, input_.event.id)
         for session, context in after.items():
