@@ -31,6 +31,11 @@ class Chosen:
     example: TrainExample
     stored: bytes
 
+    @classmethod
+    def of(cls, example: TrainExample) -> Chosen:
+        """``example`` with its JSON."""
+        return cls(example, encode(example))
+
     def again(self, replayed: int) -> Chosen:
         """The same, which was replayed ``replayed`` times before."""
         if not replayed:

@@ -12,14 +12,13 @@ from learners.entry import MemorySettings
 from learners.settings import LearningSettings
 from learners.tasks import check_label
 from schemas import topics
-from schemas.codec import encode
 from schemas.drift import Consent
 from schemas.envelope import Origin, content_digest, derive_id
 from schemas.errors import UnusableEvent
 from schemas.prediction import Example, Fate
 from schemas.training import TrainExample
 from state.store import Delete, Put, Write
-from streams.compose import genesis_request, step_request
+from streams.compose import Chosen, genesis_request, step_request
 from streams.judge import Judge
 from streams.message import Message
 from streams.processor import (
@@ -174,11 +173,11 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         delay_s=data.delay_s,
         feedback_ms=data.arrived_ms,
     )
-    stored = encode(example)
-    if size_in_request(stored) > MOST_REQUEST_BYTES:
+    chosen = Chosen.of(example)
+    if size_in_request(chosen.stored) > MOST_REQUEST_BYTES:
         table.publish(fate("shed", input_, f"the example takes more than {MOST_REQUEST_BYTES:,} bytes of a request"))
         return
-    table.payloads.keep(stored, example)
+    table.payloads.keep(chosen)
     waiting = Waiting(
         id=example.id,
         origin=str(input_.origin),
@@ -192,11 +191,11 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
     )
     led = table.batch.sent.get(input_.origin)
     if led is None:
-        table.put(payload_key(example.id), stored)
+        table.put(payload_key(example.id), chosen.stored)
         table.put(waiting_key(input_.origin), b"1")
         table.memory.wait(waiting)
     elif requested(led):
-        table.put(payload_key(example.id), stored)
+        table.put(payload_key(example.id), chosen.stored)
         table.memory.admit([waiting])
 
 

@@ -33,19 +33,19 @@ class Payloads:
     """Stored examples that this process has written or read, so that it need not parse them again."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[bytes, TrainExample] = OrderedDict()
+        self._held: OrderedDict[bytes, Chosen] = OrderedDict()
 
-    def keep(self, stored: bytes, example: TrainExample) -> None:
-        """``stored`` is the JSON of ``example``."""
-        self._held[stored] = example
+    def keep(self, chosen: Chosen) -> None:
+        """An example that was written or read."""
+        self._held[chosen.stored] = chosen
         if len(self._held) > MOST_PARSED:
             self._held.popitem(last=False)
 
     def read(self, stored: bytes) -> Chosen:
         """The example that stored bytes are."""
-        example = self._held.pop(stored, None) or TrainExample.model_validate_json(stored)
-        self.keep(stored, example)  # as the one that was used last
-        return Chosen(example, stored)
+        found = self._held.pop(stored, None) or Chosen(TrainExample.model_validate_json(stored), stored)
+        self.keep(found)  # as the one that was used last
+        return found
 
 
 class Waiting(Part):

@@ -27,7 +27,7 @@ def example(name: str) -> Chosen:
     made = TrainExample(
         id=name, interaction=f"i-{name}", feedback=name, rater="ann", input=seen, labels={"move": "press"}
     )
-    return Chosen(made, encode(made))
+    return Chosen.of(made)
 
 
 def request(seed: int = 7) -> Output:

@@ -22,7 +22,7 @@ from schemas.errors import BrokerError
 from schemas.model import Delta
 from schemas.training import TrainRequest
 from streams.blobs import Blobs, BlobUnavailable
-from streams.compose import genesis_request, step_request
+from streams.compose import Chosen, genesis_request, step_request
 from streams.engines.broker import Acknowledged
 from streams.engines.memory import MemoryProducer
 from streams.message import Message
@@ -149,7 +149,7 @@ def unfit(kind: str) -> Output:
     if kind == "reset":
         return reset("lineage:99")
     odd = example(90).model_copy(update={"labels": {"move": "sneezing"}})
-    return step_request(MODEL, [odd], [], [], 0, step(0).time, ())
+    return step_request(MODEL, [Chosen.of(odd)], [], [], 0, step(0).time, ())
 
 
 @pytest.mark.parametrize("kind", ["garbage", "genesis", "reset", "label"])
@@ -199,7 +199,7 @@ def test_a_step_before_any_genesis_is_a_dead_letter(tmp_path: Path) -> None:
 
 
 def test_requests_for_another_model_or_tenant_are_left_to_its_worker(bench: Bench) -> None:
-    other = step_request("another", [example(0)], [], [], 0, step(0).time, ())
+    other = step_request("another", [Chosen.of(example(0))], [], [], 0, step(0).time, ())
     bench.log.append(message(other, TENANT, "/currere/oakfield/curate", 0, bench.log.partitions()))
     bench.log.append(message(step(0), "elm", "/currere/elm/curate", 0, bench.log.partitions()))
     worker = bench.worker()

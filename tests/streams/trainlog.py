@@ -18,7 +18,7 @@ from schemas.model import Checkpoint
 from schemas.prediction import DeadLetter, ExampleInput
 from schemas.training import TrainExample, TrainRequest, TrainStep
 from streams.blobs import Blobs
-from streams.compose import genesis_request, step_request
+from streams.compose import Chosen, genesis_request, step_request
 from streams.engines.broker import Producer
 from streams.engines.memory import ManualClock, MemoryLog
 from streams.metrics import Metrics
@@ -42,9 +42,10 @@ def example(n: int) -> TrainExample:
 
 def step(n: int) -> Output:
     """The request of two new examples, and of one before them."""
-    replayed = [example(2 * n - 2)] if n else []
+    new = [Chosen.of(example(2 * n)), Chosen.of(example(2 * n + 1))]
+    replayed = [Chosen.of(example(2 * n - 2))] if n else []
     causes = (Origin(topics.EXAMPLE.name, 0, 2 * n), Origin(topics.EXAMPLE.name, 0, 2 * n + 1))
-    return step_request(MODEL, [example(2 * n), example(2 * n + 1)], replayed, [1.0] * len(replayed), n, TIME, causes)
+    return step_request(MODEL, new, replayed, [1.0] * len(replayed), n, TIME, causes)
 
 
 def reset(version: str) -> Output:
