@@ -50,10 +50,10 @@ class Outcome(Part):
 
 
 class Interaction(Data):
-    """One utterance or attempt in a session. 1.1 added ``subject`` and ``language``."""
+    """One utterance or attempt in a session. 1.1 added ``subject`` and ``language``, 1.2 ``mastery``."""
 
     TYPE: ClassVar[str] = "edu.interaction.v1"
-    VERSION: ClassVar[str] = "1.1"
+    VERSION: ClassVar[str] = "1.2"
 
     session: str = Field(min_length=1, max_length=200)
     role: SpeakerRole
@@ -66,3 +66,6 @@ class Interaction(Data):
     grade: str | None = Field(default=None, max_length=40)
     subject: str | None = Field(default=None, max_length=80)
     language: str | None = Field(default=None, max_length=20, description="BCP 47 tag")
+    mastery: float | None = Field(
+        default=None, ge=0, le=1, description="how likely the learner is to get the next step right, if the app knows"
+    )

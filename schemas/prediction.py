@@ -47,6 +47,7 @@ class ExampleInput(Part):
     grade: str | None = None
     subject: str | None = None
     language: str | None = None
+    mastery: float | None = None
 
 
 class Example(Data):
@@ -55,11 +56,12 @@ class Example(Data):
     ``kind`` is ``label`` (may be learned from), ``judgement`` (a score, rating, preference or flag) or ``retraction``.
     ``delay_s`` is feedback time minus interaction time in event time; ``arrived_ms`` is when the log received the
     feedback (epoch milliseconds). ``revises`` and ``contradicts`` name earlier feedbacks on the same task: the same
-    rater's is replaced, another rater's stands beside it.
+    rater's is replaced, another rater's stands beside it. 1.1 added the input's ``mastery`` and ``flags``, what experts
+    had marked the interaction with when the label came.
     """
 
     TYPE: ClassVar[str] = "edu.example.v1"
-    VERSION: ClassVar[str] = "1.0"
+    VERSION: ClassVar[str] = "1.1"
 
     kind: Literal["label", "judgement", "retraction"]
     model: str
@@ -70,6 +72,7 @@ class Example(Data):
     input: ExampleInput | None = None
     labels: dict[str, LabelValue] = {}
     flag: FlagName | None = None
+    flags: tuple[FlagName, ...] = ()
     score: float | None = None
     rating: int | None = None
     preference: tuple[str, str] | None = None

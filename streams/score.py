@@ -64,6 +64,7 @@ def with_context(data: Interaction, context: Context) -> ExampleInput:
         grade=data.grade,
         subject=data.subject,
         language=data.language,
+        mastery=data.mastery,
     )
 
 
