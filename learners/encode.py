@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from learners.settings import LearningSettings
-from learners.utterance import BIN, SHARED, Hashes, Utterance, in_namespace, mixed, read_utterance
+from learners.utterance import BIN, SETTING, SHARED, Hashes, Utterance, in_namespace, mixed, read_utterance, word_hash
 from schemas.interaction import SpeakerRole, Turn
 from schemas.prediction import ExampleInput
 
 FIELDS = 3  # bags of an example: the utterance itself, the two before it, what it shares with the student's
+Floats = npt.NDArray[np.float32]
 ROLES: tuple[SpeakerRole, ...] = ("teacher", "student", "unknown")
 OVERLAPS = 9  # dense features of a relation between two utterances
-DENSE = len(ROLES) + 8 + 3 * OVERLAPS + 6
+DENSE = len(ROLES) + 12 + 3 * OVERLAPS + 6
 NOBODY = read_utterance("")
 NO_OVERLAP = (0.0,) * OVERLAPS
 
@@ -31,13 +32,19 @@ class Features:
     """Encoded examples. ``rows`` are those of bag after bag; bag ``FIELDS·i + f`` of example i begins at ``starts``.
 
     rows: int64 [entries] in [0, buckets); starts: int64 [FIELDS·n + 1], the last is ``len(rows)``; dense: float32
-    [n, DENSE], about within [-1, 1], zero where masked; roles: int8 [n], index into ``ROLES``.
+    [n, DENSE], about within [-1, 1], zero where masked; roles: int8 [n], index into ``ROLES``. audio, video: float32
+    [n, the settings' width], zero where absent, which ``present``, float32 [n, 2], says with zeros; clarity: float32
+    [n] in [0, 1], of the audio, 1 where nobody says.
     """
 
     rows: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     dense: npt.NDArray[np.float32]
     roles: npt.NDArray[np.int8]
+    audio: npt.NDArray[np.float32]
+    video: npt.NDArray[np.float32]
+    present: npt.NDArray[np.float32]
+    clarity: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.roles)
@@ -54,12 +61,28 @@ def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Featur
     starts = np.zeros(len(bags) + 1, dtype=np.int64)
     np.cumsum([len(bag) for bag in bags], out=starts[1:])
     hashes = mixed(np.concatenate(bags)) if bags else NOBODY.own
+    audio, heard = _vectors([given.payload.audio for given in inputs], settings.audio_dim)
+    video, watched = _vectors([given.payload.video for given in inputs], settings.video_dim)
+    clarity = [1.0 if given.payload.clarity is None else given.payload.clarity for given in inputs]
     return Features(
         rows=(hashes & np.uint64(settings.buckets - 1)).astype(np.int64),
         starts=starts,
         dense=np.array(dense, dtype=np.float32).reshape(len(inputs), DENSE),
         roles=np.array([ROLES.index(given.role) for given in inputs], dtype=np.int8),
+        audio=audio,
+        video=video,
+        present=np.stack((heard, watched), axis=1),
+        clarity=np.array(clarity, dtype=np.float32),
     )
+
+
+def _vectors(given: Sequence[Sequence[float] | None], width: int) -> tuple[Floats, Floats]:
+    """Feature vectors as float32 [n, width], and who has one [n]; one of another length counts as absent."""
+    found, present = np.zeros((len(given), width), dtype=np.float32), np.zeros(len(given), dtype=np.float32)
+    for at, vector in enumerate(given) if width else ():
+        if vector is not None and len(vector) == width:
+            found[at], present[at] = vector, 1.0
+    return found, present
 
 
 def _read(given: ExampleInput, context_turns: int) -> tuple[list[float], Hashes, Hashes, Hashes]:
@@ -81,7 +104,19 @@ def _read(given: ExampleInput, context_turns: int) -> tuple[list[float], Hashes,
         *_distance(since_teacher, len(turns)),
     ]
     before = np.concatenate((last.before, earlier.earlier)) if turns else NOBODY.own
-    return numbers, now.own, before, _relations(now, shared, to_student, since_student, given.role)
+    related = _relations(now, shared, to_student, since_student, given.role)
+    return numbers, now.own, before, np.concatenate((related, _setting(given))) if _has_setting(given) else related
+
+
+def _has_setting(given: ExampleInput) -> bool:
+    return bool(given.grade or given.subject or given.language)
+
+
+def _setting(given: ExampleInput) -> Hashes:
+    """Grade, subject and language, each a feature of its own."""
+    said = (("grade", given.grade), ("subject", given.subject), ("language", given.language))
+    words = [word_hash(f"{name}={value.casefold()}") for name, value in said if value]
+    return in_namespace(np.array(words, dtype=np.uint64), SETTING)
 
 
 def _last_of(role: SpeakerRole, turns: Sequence[Turn]) -> tuple[Utterance, int]:
@@ -103,7 +138,13 @@ def _alone(now: Utterance, given: ExampleInput) -> tuple[float, ...]:
         0.0 if gap is None else math.log1p(min(gap, 60.0)) / 4,
         0.0 if duration is None else 1.0,
         0.0 if duration is None else math.log1p(min(duration, 60.0)) / 4,
+        *(_masked(given.mastery)),
+        *(_masked(given.age, 1 / 20)),
     )
+
+
+def _masked(value: float | None, scale: float = 1.0) -> tuple[float, float]:
+    return (0.0, 0.0) if value is None else (1.0, scale * value)
 
 
 def _distance(since: int, turns: int) -> tuple[float, float, float]:

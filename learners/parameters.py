@@ -17,13 +17,19 @@ def table_widths(settings: LearningSettings) -> dict[str, int]:
 def dense_shapes(settings: LearningSettings) -> dict[str, tuple[int, ...]]:
     """The shape of each dense parameter by name."""
     shapes: dict[str, tuple[int, ...]] = {
-        "trunk.weight": (FIELDS * settings.dim + DENSE, settings.hidden),
+        "trunk.weight": (trunk_inputs(settings), settings.hidden),
         "trunk.bias": (settings.hidden,),
     }
     for task in settings.tasks:
         shapes[f"head.{task.name}.weight"] = (settings.hidden, task.logits)
         shapes[f"head.{task.name}.bias"] = (task.logits,)
     return shapes
+
+
+def trunk_inputs(settings: LearningSettings) -> int:
+    """How many numbers the trunk sees: embedded bags, dense features, and of each modality its vector and presence."""
+    modalities = [width + 1 for width in (settings.audio_dim, settings.video_dim) if width]
+    return FIELDS * settings.dim + DENSE + sum(modalities)
 
 
 def linear_of(task: Task) -> str:

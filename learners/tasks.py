@@ -16,6 +16,9 @@ from schemas.interaction import SpeakerRole
 
 Kind = Literal["categorical", "ordinal", "regression", "multilabel"]
 
+Constraint = Literal["question_quality", "wait_time", "scaffolding", "responsiveness"]
+Modality = Literal["audio", "video"]
+
 DEFAULT_FILE = Path(__file__).with_name("tasks.toml")
 
 
@@ -25,7 +28,9 @@ class Task:
 
     ``classes`` belongs to categorical and multilabel tasks, ``range`` (lowest, highest) to ordinal and regression ones.
     ``role`` is the speaker that it applies to, None for all. ``weight`` is its share in the loss, ``group`` names its
-    learning rate, ``research_weight`` the weight of its constraint. Raises ConfigurationError when these contradict.
+    learning rate. ``constraint`` is what research asks of its outputs, ``research_weight`` how much that counts; see
+    ``learners.guidance``. ``agrees`` names the modalities that should say the same of it by themselves; see
+    ``learners.consistency``. Raises ConfigurationError when these contradict.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Task:
     weight: float = 1.0
     group: str = "rest"
     research_weight: float = 0.0
+    constraint: Constraint | None = None
+    agrees: tuple[Modality, ...] = ()
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -50,6 +57,10 @@ class Task:
             return f"role is {self.role!r}, expected one of {', '.join(get_args(SpeakerRole))}"
         if self.weight < 0 or self.research_weight < 0:
             return "weights are not negative"
+        if self.constraint is not None and self.constraint not in get_args(Constraint):
+            return f"constraint is {self.constraint!r}, expected one of {', '.join(get_args(Constraint))}"
+        if unknown := sorted(set(self.agrees) - set(get_args(Modality))):
+            return f"agrees names {unknown[0]!r}, expected {' or '.join(get_args(Modality))}"
         return self._problem_of_classes() if self.kind in ("categorical", "multilabel") else self._problem_of_range()
 
     def _problem_of_classes(self) -> str | None:

@@ -13,14 +13,14 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 
 # A namespace makes the same word another feature: as spoken now, one turn ago, shared with the student, ...
-WORD, PAIR, TRIPLE, FIRST, FIRST_TWO, LAST, BEFORE, BEFORE_PAIR, EARLIER, SHARED, BIN = range(1, 12)
+WORD, PAIR, TRIPLE, FIRST, FIRST_TWO, LAST, BEFORE, BEFORE_PAIR, EARLIER, SHARED, BIN, SETTING = range(1, 13)
 
 _WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[./][0-9]+)?|[?!]|\.\.\.")
 _ODD_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2026": "..."})
 _PAIR, _TRIPLE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _MIX, _REMIX = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT = np.uint64(33)
-_OFFSETS = np.arange(BIN + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)  # of the namespaces
+_OFFSETS = np.arange(SETTING + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)  # of the namespaces
 _CLOSED_CLASSES = """
 a an and are as at be but by can did do does for from had has have he her his how i if in is it it's its like me my no
 not of oh okay on or our out she so that that's the their them then there they this to um up us was we well were what
