@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.charts import figures
+from streams.charts import figures
 from streams.cli.options import progress_bar, show_table
 
 
