@@ -113,19 +113,17 @@ def _bags(positions: Tensor, table: Tensor, bags: Tensor) -> Tensor:
     return F.embedding_bag(positions, table, bags, mode="sum", include_last_offset=True)
 
 
-def losses(logits: Mapping[str, Tensor], labels: Sequence[Targets], weights: Tensor) -> dict[str, Tensor]:
-    """Of each task, Σ weight_i · ℓ(logits_i, label_i) over the examples that have a label of it.
+def losses(logits: Mapping[str, Tensor], labels: Sequence[Targets]) -> dict[str, Tensor]:
+    """Of each task ℓ(logits_i, label_i), float32 [k], of the k examples labelled; ``logits`` are theirs, [k, logits].
 
     ℓ is cross-entropy for categorical tasks, and binary cross-entropy summed over logits for the others: of the
     cumulative bits of an ordinal label, of the fraction of a regression one (Papke & Wooldridge 1996, eq. 5).
     """
     found = {}
     for given in labels:
-        examples, target = torch.from_numpy(given.examples), torch.from_numpy(given.values)
-        mine = logits[given.task.name][examples]
+        mine, target = logits[given.task.name], torch.from_numpy(given.values)
         if given.task.kind == "categorical":
-            each = F.cross_entropy(mine, target, reduction="none")
+            found[given.task.name] = F.cross_entropy(mine, target, reduction="none")
         else:
-            each = F.binary_cross_entropy_with_logits(mine, target, reduction="none").sum(dim=1)
-        found[given.task.name] = (each * weights[examples]).sum()
+            found[given.task.name] = F.binary_cross_entropy_with_logits(mine, target, reduction="none").sum(dim=1)
     return found

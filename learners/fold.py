@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learners.model import Model, Rows, genesis, id_hash
+from learners.probe import PROBE, probe_now, set_probe
 from learners.request import NEW, REPLAYED, Weights, check_weights
 from learners.snapshot import restore
 from learners.step import step
@@ -62,6 +63,8 @@ def fold(
         raise UnusableEvent(f"a {manifest.kind} at offset {offset} has no genesis before it")
     if manifest.kind == "reset":
         return _reset(model, manifest, request_id, offset, snapshots)
+    if manifest.kind == "probe":
+        return _probe(model, manifest, request_id, offset)
     return _step(model, manifest, weights, request_id, offset)
 
 
@@ -77,12 +80,20 @@ def _step(
         return model, _report(model, manifest, request_id, offset, applied=False)
     new = [manifest.new[n] for n in fresh]
     shares = np.concatenate((weights[NEW][fresh], weights[REPLAYED]))
-    model, progress = step(model, new, manifest.replayed, shares)
+    model, progress = step(model, new, manifest.replayed, shares, manifest.seed, manifest.consolidate)
+    scores, alerts = probe_now(model)
     report = _report(model, manifest, request_id, offset, applied=True, new=new)
-    event = report.event.model_copy(
-        update={"losses": progress.losses, "norms": progress.norms, "rates": progress.rates},
-    )
+    said = {name: getattr(progress, name) for name in ("losses", "norms", "rates", "guidance")}
+    event = report.event.model_copy(update={**said, "probe": scores, "alerts": alerts})
     return model, StepReport(event, progress.touched)
+
+
+def _probe(model: Model, manifest: TrainRequest, request_id: str, offset: int) -> tuple[Model, StepReport]:
+    """The model that is asked these examples from now on, and never learns from them."""
+    check_labels(model, manifest)
+    set_probe(model.state, manifest.new)
+    model = replace(_remembering(model, manifest, request_id), next_offset=offset + 1)
+    return model, _report(model, manifest, request_id, offset, applied=True)
 
 
 def _is_folded(model: Model, example: TrainExample) -> bool:
@@ -111,7 +122,8 @@ def _reset(
         raise ModelRefused(f"{manifest.version} is of another lineage or other settings than {model.version}")
     touched = {name: _touched_by_either(model, good, name) for name in good.tables}
     remembered = {**model.folded, id_hash(request_id): None}
-    good = replace(good, next_offset=offset + 1, folded=remembered)
+    asked = {name: array for name, array in model.state.items() if name.startswith(PROBE)}
+    good = replace(good, next_offset=offset + 1, folded=remembered, state={**good.state, **asked})
     return good, StepReport(_report(good, manifest, request_id, offset, applied=True).event, touched)
 
 

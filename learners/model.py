@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +68,11 @@ class Dense:
 class Model:
     """All that folding on depends on. ``version`` is ``lineage:next_offset``.
 
-    ``folded`` holds the hashes of the requests and the new examples folded so far, in order. ``fold`` and ``step``
-    consume a model: they change its arrays in place.
+    ``folded`` holds the hashes of the requests and the new examples folded so far, in order. ``state`` is what a step
+    hands to the next beside parameters, each array by the name that its module gives it: multipliers of constraints
+    (``guidance``), paces of groups (``pace/…``), Fisher information and anchors (``fisher/…``, ``anchor/…``), logits
+    met (``met/…``), the probe and its scores (``probe…``). ``fold`` and ``step`` consume a model: they change its
+    arrays in place.
     """
 
     settings: LearningSettings
@@ -78,6 +82,7 @@ class Model:
     tables: Mapping[str, Table]
     dense: Mapping[str, Dense]
     folded: dict[bytes, None] = field(repr=False)
+    state: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def version(self) -> str:
@@ -112,8 +117,8 @@ def genesis(manifest: TrainRequest, request_id: str, offset: int = 0) -> Model:
 
 
 def _initial(name: str, shape: tuple[int, ...], draw: np.random.Generator) -> Floats:
-    """Normal with variance 2 / inputs for the trunk (He et al. 2015, eq. 10); heads and biases begin at zero."""
-    if name != "trunk.weight":
+    """Normal with variance 2 / inputs (He et al. 2015, eq. 10) but for heads and biases, which begin at zero."""
+    if name.startswith("head.") or not name.endswith("weight"):
         return np.zeros(shape, dtype=np.float32)
     return draw.standard_normal(shape, dtype=np.float32) * np.float32(math.sqrt(2 / shape[0]))
 
@@ -144,6 +149,7 @@ def trained_digest(model: Model) -> str:
     arrays: dict[str, npt.NDArray[np.generic]] = {name: table.packed for name, table in model.tables.items()}
     for name, dense in model.dense.items():
         arrays |= {name: dense.packed, f"{name}:steps": dense.steps}
+    arrays |= {f"state:{name}": array for name, array in model.state.items()}
     return merkle_root(arrays)
 
 

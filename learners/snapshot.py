@@ -19,7 +19,8 @@ from learners.served import Served
 from learners.settings import LearningSettings
 from schemas.errors import CurrereError, ModelRefused
 
-FORMAT = 1
+FORMAT = 2
+STATE = "state/"
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -27,8 +28,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def snapshot(model: Model) -> bytes:
     """All of ``model``; the same model gives the same bytes, and ``restore`` folds on from them as it would.
 
-    Tensors: ``served/NAME`` (float16) is what a consumer needs, ``trained/NAME`` (packed) and ``steps/NAME`` what
-    folding on needs as well; of a table they hold the rows ``NAME.rows`` (int32). The metadata's ``manifest`` is JSON.
+    Tensors: ``served/NAME`` (float16) is what a consumer needs; ``trained/NAME`` (packed), ``steps/NAME`` and
+    ``state/NAME`` what folding on needs as well. Of a table they hold the rows ``NAME.rows`` (int32). The metadata's
+    ``manifest`` is JSON.
     """
     manifest = {
         "format": FORMAT,
@@ -50,6 +52,7 @@ def snapshot(model: Model) -> bytes:
         tensors[f"served/{name}"] = dense.served
         tensors[f"trained/{name}"] = dense.packed
         tensors[f"steps/{name}"] = dense.steps
+    tensors |= {f"{STATE}{name}": array for name, array in model.state.items()}
     return save(tensors, metadata={"manifest": json.dumps(manifest, sort_keys=True)})
 
 
@@ -66,6 +69,7 @@ def restore(value: bytes) -> Model:
             tables={name: _table(name, width, settings, tensors) for name, width in table_widths(settings).items()},
             dense={name: _dense(name, shape, tensors) for name, shape in dense_shapes(settings).items()},
             folded=_unpacked(tensors["folded"]),
+            state={name.removeprefix(STATE): t.copy() for name, t in tensors.items() if name.startswith(STATE)},
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ModelRefused(f"the snapshot lacks or misshapes {error}") from error

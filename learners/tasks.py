@@ -18,6 +18,10 @@ Kind = Literal["categorical", "ordinal", "regression", "multilabel"]
 
 Constraint = Literal["question_quality", "wait_time", "scaffolding", "responsiveness"]
 Modality = Literal["audio", "video"]
+KIND_OF: Mapping[Constraint, Kind] = {
+    "question_quality": "categorical", "wait_time": "regression", "scaffolding": "multilabel",
+    "responsiveness": "regression",
+}  # fmt: skip
 
 DEFAULT_FILE = Path(__file__).with_name("tasks.toml")
 
@@ -61,6 +65,10 @@ class Task:
             return f"constraint is {self.constraint!r}, expected one of {', '.join(get_args(Constraint))}"
         if unknown := sorted(set(self.agrees) - set(get_args(Modality))):
             return f"agrees names {unknown[0]!r}, expected {' or '.join(get_args(Modality))}"
+        if self.constraint is not None and (self.kind != (kind := KIND_OF[self.constraint])):
+            return f"the constraint {self.constraint} is for {kind} tasks"
+        if self.constraint == "question_quality" and "open" not in self.classes:
+            return "the constraint question_quality needs a class 'open'"
         return self._problem_of_classes() if self.kind in ("categorical", "multilabel") else self._problem_of_range()
 
     def _problem_of_classes(self) -> str | None:
