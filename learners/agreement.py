@@ -6,8 +6,7 @@ Own code: the one well-kept package for Krippendorff's alpha is licensed under t
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Literal
 
@@ -33,14 +32,16 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
-def kappa(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
-    """Cohen's (1960) kappa of two judges of the same items; NaN where both always say one and the same thing."""
-    if not one:
+def kappa(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Cohen's (1960) kappa of what two judges said of [n] items, names or numbers; NaN if both only say one thing."""
+    said = np.stack((np.asarray(one), np.asarray(other)))
+    if not said.size:
         return math.nan
-    first, second = Counter(one), Counter(other)
-    chance = sum(count * second[name] for name, count in first.items()) / len(one) ** 2
-    agreed = sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
-    return (agreed - chance) / (1 - chance) if chance < 1 else math.nan
+    names, codes = np.unique(said, return_inverse=True)
+    first, second = codes.reshape(said.shape)
+    shares = [np.bincount(side, minlength=len(names)) / len(first) for side in (first, second)]
+    chance = float(shares[0] @ shares[1])
+    return (float((first == second).mean()) - chance) / (1 - chance) if chance < 1 else math.nan
 
 
 def quadratic_kappa(one: npt.ArrayLike, other: npt.ArrayLike) -> float:

@@ -80,8 +80,8 @@ def rows_by_unit(units: Sequence[Hashable]) -> list[Counts]:
 
 
 def _between(value: float, found: Floats, level: float) -> Interval:
-    known = found[np.isfinite(found)]
+    known = found[~np.isnan(found)]
     if not len(known):
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2], method="nearest")  # of infinities, too
     return Interval(value, float(low), float(high))

@@ -15,6 +15,7 @@ import numpy as np
 from schemas.errors import ConfigurationError
 
 KEPT = 64  # scores of a history; the decisions look no further back
+MOST = 256  # points of a history that is kept to be looked at
 
 CONVERGED, EARLY_STOP, FALLING = "converged", "early-stop", "falling"
 
@@ -41,6 +42,11 @@ class StoppingSettings:
 def remembered(history: Sequence[float], score: float) -> tuple[float, ...]:
     """``history`` with ``score`` at its end, the last ``KEPT``; a score that is not finite was not measured."""
     return (*history, score)[-KEPT:] if math.isfinite(score) else tuple(history)
+
+
+def bounded(history: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """A history of (step, score) to keep: past ``MOST`` points every second of the older ones is dropped."""
+    return history if len(history) <= MOST else [*history[:-KEPT:2], *history[-KEPT:]]
 
 
 def verdicts(history: Sequence[float], settings: StoppingSettings = StoppingSettings()) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def test_rho_does_not_change_with_a_rising_map(pairs: list[tuple[int, int]]) -> 
 
 
 def test_nothing_and_constants_have_no_agreement() -> None:
-    assert all(map(math.isnan, (alpha([]), alpha([[1, 1]]), kappa([], []), kappa("aa", "aa"))))
+    assert all(map(math.isnan, (alpha([]), alpha([[1, 1]]), kappa([], []), kappa(["a", "a"], ["a", "a"]))))
     assert all(map(math.isnan, (spearman([], []), spearman([1, 1], [1, 2]), quadratic_kappa([], []))))
 
 
