@@ -137,7 +137,7 @@ def guided(
     ``multipliers``: float32 [4, 2] as ``updated`` returns them. With no active constraint these are the very gradients.
     """
     for name, violation in found.items():
-        if (strength := multipliers[NAMES.index(name), 0]) > 0 and float(violation) > 0:
+        if (strength := multipliers[NAMES.index(name), 0]) > 0 and violation.item() > 0:
             pull = gradients_of(violation)
             gradients = projected({key: g + strength * pull[key] for key, g in gradients.items()}, pull)
     return gradients
@@ -162,7 +162,7 @@ def updated(multipliers: Floats, found: Mapping[Constraint, Tensor], settings: L
     weights = {task.constraint: task.research_weight for task in settings.tasks}
     for name, violation in found.items():
         strength, mean = multipliers[NAMES.index(name)]
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * (float(violation) - SLACK[name])
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * (violation.item() - SLACK[name])
         strength = min(max(strength + settings.guidance_rate * weights[name] * mean, 0.0), settings.guidance_limit)
         after[NAMES.index(name)] = strength, mean
     return after
@@ -172,7 +172,7 @@ def told(multipliers: Floats, found: Mapping[Constraint, Tensor]) -> dict[str, f
     """What a step's record says of each constraint met: its violation and its multiplier."""
     said: dict[str, float] = {}
     for name, violation in found.items():
-        said |= {f"{name}.violation": float(violation), f"{name}.multiplier": float(multipliers[NAMES.index(name), 0])}
+        said |= {f"{name}.violation": violation.item(), f"{name}.multiplier": float(multipliers[NAMES.index(name), 0])}
     return said
 
 
