@@ -9,49 +9,45 @@ of a batch's mean (Kunstner et al. 2019). Its mean is one, so λ does not depend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import partial
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.func import jacrev, vmap
 
-from learners.analyzer import Seen, heads
-from learners.targets import Targets
+from learners.analyzer import Seen
+from learners.targets import Targets, probabilities, sigmoid
 from learners.tasks import Task
 
 Floats = npt.NDArray[np.float32]
 State = MutableMapping[str, npt.NDArray[Any]]
-Parameters = Mapping[str, Tensor]
 
 EDUCATIONAL: Mapping[str, tuple[float, float]] = {"question": (0.8, 1.5), "class": (0.7, 1.3), "depth": (0.6, 1.2)}
 
 
-def fisher(logits_of: Callable[..., Tensor], parameters: Parameters, task: Task, *inputs: Tensor) -> dict[str, Floats]:
-    """The diagonal of the Fisher information, in the shapes of ``parameters``: the mean over examples n of
+def fisher(values: Mapping[str, Floats], seen: Seen, given: Targets) -> dict[str, Floats]:
+    """The diagonal of the Fisher information of one task over the trunk and its head: the mean over examples n of
 
         Σ_y p(y|x_n) (∂ log p(y|x_n) / ∂θ_i)²
 
-    ``logits_of(parameters, *inputs)`` gives the logits [logits] of one example, whose inputs are rows of ``inputs``.
+    ∂ log p_y is ∂z_y − Σ_k p_k ∂z_k for classes; every other logit is a coin of its own, with p (1 − p) (∂z)². With one
+    hidden layer h = relu(xW + b), z = hV + c, each example's squares factor, so that no example's gradient is ever
+    formed: for V they are h² p (1 − p), for W x² [h > 0] Σ_y p_y (V_y − Σ_k p_k V_k)².
     """
-    jacobians: dict[str, Tensor] = vmap(jacrev(logits_of), in_dims=(None, *(0 for _ in inputs)))(parameters, *inputs)
-    logits = vmap(logits_of, in_dims=(None, *(0 for _ in inputs)))(parameters, *inputs)
-    found = {name: _information(task, logits, jacobian) for name, jacobian in jacobians.items()}
-    return {name: information.numpy() for name, information in found.items()}
-
-
-def _information(task: Task, logits: Tensor, jacobian: Tensor) -> Tensor:
-    """Of one parameter, from ∂z/∂θ [n, logits, ...]: ∂ log p_y is ∂z_y − Σ p ∂z for classes; each other logit is a
-    coin of its own, whose information is p (1 − p) (∂z)²."""
-    shape = (*logits.shape, *(1 for _ in jacobian.shape[2:]))
-    if task.kind == "categorical":
-        p = logits.softmax(dim=1).reshape(shape)
-        return (p * (jacobian - (p * jacobian).sum(dim=1, keepdim=True)).square()).sum(dim=1).mean(dim=0)
-    p = logits.sigmoid().reshape(shape)
-    return (p * (1 - p) * jacobian.square()).sum(dim=1).mean(dim=0)
+    name, rows = given.task.name, given.examples
+    x, head = seen.inputs.detach().numpy()[rows], values[f"head.{name}.weight"]
+    hidden = np.maximum(x @ values["trunk.weight"] + values["trunk.bias"], 0)
+    logits = hidden @ head + values[f"head.{name}.bias"] + seen.linear[name].detach().numpy()[rows]
+    p = probabilities(given.task, logits) if given.task.kind == "categorical" else sigmoid(logits)
+    spread = p * (1 - p)
+    through = p @ (head**2).T - (p @ head.T) ** 2 if given.task.kind == "categorical" else spread @ (head**2).T
+    through = through * (hidden > 0) / len(rows)
+    return {
+        "trunk.weight": (x**2).T @ through,
+        "trunk.bias": through.sum(axis=0),
+        f"head.{name}.weight": (hidden**2).T @ spread / np.float32(len(rows)),
+        f"head.{name}.bias": spread.mean(axis=0),
+    }
 
 
 def educational_importance(task: Task, score: float | None) -> float:
@@ -79,20 +75,11 @@ def information(
     """Σ_task importance · F over the tasks that the batch has labels of."""
     total: dict[str, Floats] = {}
     for given in labels:
-        name, rows = given.task.name, torch.from_numpy(given.examples)
-        mine = ("trunk.weight", "trunk.bias", f"head.{name}.weight", f"head.{name}.bias")
-        parameters = {part: torch.from_numpy(values[part]) for part in mine}
-        inputs = seen.inputs.detach()[rows], seen.linear[name].detach()[rows]
-        score = state.get(f"probe.skill/{name}")
+        score = state.get(f"probe.skill/{given.task.name}")
         importance = np.float32(educational_importance(given.task, None if score is None else float(score[0])))
-        for part, found in fisher(partial(_logits_of_one, given.task), parameters, given.task, *inputs).items():
+        for part, found in fisher(values, seen, given).items():
             total[part] = total.get(part, np.zeros_like(found)) + np.multiply(importance, found)
     return total
-
-
-def _logits_of_one(task: Task, parameters: Parameters, inputs: Tensor, linear: Tensor) -> Tensor:
-    one = Seen(inputs[None], inputs[None], {task.name: linear[None]})
-    return heads(parameters, one, [task])[task.name][0]
 
 
 def penalty(

@@ -51,6 +51,14 @@ def step_dense(packed: Floats, gradient: Floats, step: int, *, rate: float, shri
     return np.stack((value, average, first, second))
 
 
+def step_plain(packed: Floats, gradient: Floats, step: int, *, rate: float, decay: float) -> Floats:
+    """A dense parameter as ``step_dense`` knows it after a step of plain gradient descent; its moments stay."""
+    value, average, first, second = packed
+    value = value - np.float32(rate) * gradient
+    average = average + average_rates(np.full(1, step, dtype=np.float32), decay) * (value - average)
+    return np.stack((value, average, first, second))
+
+
 def warm_up(step: int, steps: int) -> float:
     """The share of the full rate at step number ``step``, from 1: rises linearly over ``steps``, then stays 1."""
     return min(1.0, step / steps) if steps else 1.0

@@ -23,6 +23,7 @@ DOWN, UP = 0.7, 1.3
 FAST, SLOW = 0.9, 0.99  # smoothing of the two running means of the loss
 JUMP = 1.5  # a fast mean this much over the slow one is a drift
 GAIN = 1e-3  # the least relative improvement
+LARGEST = 1e30  # a loss that float32 means can still hold
 SCALE, QUICK, STEADY, BEST, SINCE = range(5)
 
 
@@ -35,6 +36,7 @@ def paced(pace: Floats, loss: float, step: int, settings: LearningSettings) -> F
     """The pace after step number ``step`` and its loss on new examples before they were learned."""
     if settings.schedule == "constant" or not math.isfinite(loss):
         return pace
+    loss = min(max(loss, -LARGEST), LARGEST)
     if settings.schedule == "cosine":
         way = min(step / settings.schedule_steps, 1.0)
         return np.array([LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * way)) / 2, *pace[1:]], dtype=np.float32)

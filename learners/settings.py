@@ -13,6 +13,7 @@ DEFAULT_GROUP_RATES = {"question": 1.5, "scaffolding": 1.2, "class": 1.0, "depth
 
 Encoder = Literal["ngram", "ngram+sentence"]
 Replay = Literal["none", "er", "er-ace", "der++", "der++ace", "a-gem"]
+DenseOptimiser = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "plateau", "cosine"]
 AT_LEAST_ONE = ("dim", "hidden", "context_turns", "consistency_dim", "schedule_steps", "probe_steps")
 POSITIVE = ("embed_rate", "linear_rate", "dense_rate", "clip_norm")
@@ -21,7 +22,12 @@ NOT_NEGATIVE = (
     "consistency_weight", "guidance_rate", "guidance_limit", "wait_low", "ewc_weight", "ewc_steps",
 )  # fmt: skip
 SHARES = ("average_decay", "modality_dropout", "ewc_decay")
-CHOICES = {"encoder": get_args(Encoder), "replay": get_args(Replay), "schedule": get_args(Schedule)}
+CHOICES = {
+    "encoder": get_args(Encoder),
+    "dense_optimiser": get_args(DenseOptimiser),
+    "replay": get_args(Replay),
+    "schedule": get_args(Schedule),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class LearningSettings:
     embed_rate: float = 0.1  # learning rates: row-wise Adagrad for both tables, AdamW for the dense parameters
     linear_rate: float = 0.1
     dense_rate: float = 1e-3
+    dense_optimiser: DenseOptimiser = "adamw"  # sgd: plain, without moments or decay
     weight_decay: float = 1e-4  # of the dense parameters
     warm_up_steps: int = 20  # over which the rates rise from nothing
     clip_norm: float = 5.0  # of the gradient over all parameters

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learners import rates
 from learners.model import Floats, Model, Rows
-from learners.optimiser import step_dense, step_rows, warm_up
+from learners.optimiser import step_dense, step_plain, step_rows, warm_up
 from learners.parameters import task_of
 from learners.settings import LearningSettings
 from learners.targets import Targets
@@ -101,8 +101,10 @@ def _move_rows(model: Model, name: str, rows: Rows, held: Floats, gradient: Floa
 def _move_dense(model: Model, name: str, gradient: Floats, rate: float) -> None:
     dense, settings = model.dense[name], model.settings
     dense.steps[...] += 1
-    dense.packed[...] = step_dense(
-        dense.packed, gradient, int(dense.steps[0]),
-        rate=rate, shrink=settings.weight_decay, decay=settings.average_decay,
-    )  # fmt: skip
+    at, decay = int(dense.steps[0]), settings.average_decay
+    if settings.dense_optimiser == "sgd":
+        dense.packed[...] = step_plain(dense.packed, gradient, at, rate=rate, decay=decay)
+    else:
+        shrink = settings.weight_decay
+        dense.packed[...] = step_dense(dense.packed, gradient, at, rate=rate, shrink=shrink, decay=decay)
     dense.served[...] = dense.packed[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from learners.optimiser import SQUARES, TOUCHES, average_rates, clip_factor, step_dense, step_rows, warm_up
+from learners.optimiser import SQUARES, TOUCHES, average_rates, clip_factor, step_dense, step_plain, step_rows, warm_up
 
 
 def test_adagrad_divides_by_the_root_of_the_rows_mean_squares():
@@ -53,3 +53,11 @@ def test_an_average_is_the_plain_mean_until_it_moves_by_the_decay():
         average += rate * (value - average)
     assert average == pytest.approx(values.mean())
     assert average_rates(np.array([1000], np.float32), 0.9) == pytest.approx(0.1)
+
+
+def test_plain_descent_goes_down_the_gradient_and_leaves_the_moments():
+    packed, gradient = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([1, -2, 0], dtype=np.float32)
+    value, average, first, second = step_plain(packed, gradient, 1, rate=0.5, decay=0.9)
+    assert value.tolist() == (packed[0] - 0.5 * gradient).tolist()
+    assert average.tolist() == value.tolist()  # the mean of one value
+    assert [first.tolist(), second.tolist()] == packed[2:].tolist()

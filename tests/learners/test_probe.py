@@ -1,0 +1,100 @@
+"""A frozen probe inside the fold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learners.fold import fold
+from learners.metrics import Prequential
+from learners.model import served_view, trained_digest
+from learners.predict import predict
+from learners.snapshot import restore, snapshot
+from schemas.errors import UnusableEvent
+from schemas.training import TrainRequest
+from tests.learners.cases import SMALL, begun, example, moves, ones, said, step_request
+
+SETTINGS = replace(SMALL, probe_steps=4, warm_up_steps=0)
+PROBE = moves(100, 9)
+
+
+def probe_request(examples=PROBE) -> TrainRequest:
+    return TrainRequest(kind="probe", model="main", seed=1, reason="probe", new=tuple(examples))
+
+
+def folded_on(count: int, probe=PROBE):
+    """A model with a probe and ``count`` steps, and their reports."""
+    model, reports = begun(SETTINGS), []
+    model, _ = fold(model, probe_request(probe), {}, "probe", model.next_offset)
+    for n in range(count):
+        request = step_request(moves(6 * n, 6))
+        model, report = fold(model, request, ones(request), f"request-{n}", model.next_offset)
+        reports.append(report)
+    return model, reports
+
+
+def test_the_probe_is_asked_every_so_many_steps():
+    _, reports = folded_on(9)
+    assert [bool(report.event.probe) for report in reports] == [False, False, False, True] * 2 + [False]
+
+
+def test_its_scores_are_those_of_the_served_average():
+    model, reports = folded_on(4)
+    tally = Prequential()
+    for one, said_ in zip(PROBE, predict(served_view(model), [e.input for e in PROBE]), strict=True):
+        tally.update("move", one.labels["move"], said_["move"], 0.0)
+    wanted = tally.summary()["move"]["all"]
+    assert reports[-1].event.probe["move.mcc"] == wanted["mcc"]
+    assert model.state["probe.skill/move"].tolist() == [np.float32(wanted["mcc"])]
+
+
+def test_setting_a_probe_aside_teaches_nothing():
+    with_probe, without = folded_on(0)[0], begun(SETTINGS)
+    assert {n: d.packed.tobytes() for n, d in with_probe.dense.items()} == {
+        n: d.packed.tobytes() for n, d in without.dense.items()
+    }
+
+
+def test_an_example_of_the_probe_is_never_learned_from():
+    model, _ = folded_on(0)
+    request = step_request(PROBE[:3])
+    _, report = fold(model, request, ones(request), "again", model.next_offset)
+    assert not report.event.applied
+
+
+def test_a_model_restored_between_two_evaluations_scores_the_same():
+    straight, _ = folded_on(6)
+    broken = restore(snapshot(straight))
+    request = step_request(moves(300, 6))
+    for n in range(2):
+        straight, one = fold(straight, request, ones(request), f"more-{n}", straight.next_offset)
+        broken, other = fold(broken, request, ones(request), f"more-{n}", broken.next_offset)
+        request = step_request(moves(400, 6))
+    assert one.event == other.event
+    assert one.event.probe
+    assert trained_digest(straight) == trained_digest(broken)
+
+
+def test_a_new_probe_forgets_the_scores_of_the_old():
+    model, _ = folded_on(4)
+    model, _ = fold(model, probe_request(moves(200, 3)), {}, "probe-2", model.next_offset)
+    assert [name for name in model.state if name.startswith("probe")] == ["probe"]
+
+
+def test_a_label_that_cannot_be_makes_no_probe():
+    wrong = example("wrong", said("why?"), move="shouting")
+    with pytest.raises(UnusableEvent, match="shouting"):
+        folded_on(0, [wrong])
+
+
+def test_a_reset_goes_back_but_keeps_the_probe_and_its_history():
+    begun_ = begun(SETTINGS)
+    good = snapshot(begun_)
+    version = begun_.version
+    model, _ = folded_on(4)
+    reset = TrainRequest(kind="reset", model="main", seed=1, reason="test", version=version)
+    back, _ = fold(model, reset, {}, "reset", model.next_offset, snapshots=lambda _: good)
+    assert len(back.state["probe.history"]) == 1
+    assert back.steps == 0
