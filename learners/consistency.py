@@ -22,6 +22,7 @@ def consistency(
     text: Tensor,
     logits: Mapping[str, Tensor],
     labels: Sequence[Targets],
+    new: int,
     settings: LearningSettings,
 ) -> dict[str, Tensor]:
     """The parts of the loss that grow where modalities disagree, by name."""

@@ -65,7 +65,7 @@ def question_quality(moment: Moment) -> Tensor | None:
 
 
 def wait_time(moment: Moment) -> Tensor | None:
-    """By what share of it the wait said for complex questions leaves [wait_low, wait_high] seconds.
+    """By what share of it the wait said for complex questions leaves [wait_low_s, wait_high_s] seconds.
 
     Rowe (1986) supports three seconds and more; the upper end follows Tobin (1987). A question is complex if it is
     labelled open; simple ones may be answered at once.
@@ -75,7 +75,7 @@ def wait_time(moment: Moment) -> Tensor | None:
         return None
     lowest, highest = moment.task.range or (0.0, 1.0)
     seconds = lowest + (highest - lowest) * moment.logits[torch.tensor(is_complex), 0].sigmoid()
-    low, high = moment.settings.wait_low, moment.settings.wait_high
+    low, high = moment.settings.wait_low_s, moment.settings.wait_high_s
     return (torch.relu(low - seconds) / low + torch.relu(seconds - high) / high).mean()
 
 

@@ -16,10 +16,10 @@ Replay = Literal["none", "er", "er-ace", "der++", "der++ace", "a-gem"]
 DenseOptimiser = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "plateau", "cosine"]
 AT_LEAST_ONE = ("dim", "hidden", "context_turns", "consistency_dim", "schedule_steps", "probe_steps")
-POSITIVE = ("embed_rate", "linear_rate", "dense_rate", "clip_norm")
+POSITIVE = ("embed_rate", "linear_rate", "dense_rate", "consistency_rate", "clip_norm")
 NOT_NEGATIVE = (
     "weight_decay", "warm_up_steps", "replay_weight", "der_alpha", "der_beta", "audio_dim", "video_dim",
-    "consistency_weight", "guidance_rate", "guidance_limit", "wait_low", "ewc_weight", "ewc_steps",
+    "consistency_weight", "guidance_rate", "guidance_limit", "wait_low_s", "ewc_weight", "ewc_steps",
 )  # fmt: skip
 SHARES = ("average_decay", "modality_dropout", "ewc_decay")
 CHOICES = {
@@ -58,11 +58,12 @@ class LearningSettings:
     video_dim: int = 0
     modality_dropout: float = 0.15  # share of examples whose audio, and apart from it video, a step does not see
     consistency_weight: float = 0.5  # of the agreement between modalities; see learners.consistency
+    consistency_rate: float = 1e-2  # learning rate of what only the agreement needs (AdamW)
     consistency_dim: int = 32  # of the space in which modalities meet
     guidance_rate: float = 0.05  # how fast the multipliers of constraints grow; 0: none; see learners.guidance
     guidance_limit: float = 2.0  # what a multiplier is at most
-    wait_low: float = 3.0  # seconds to wait after a complex question (Rowe 1986), at least ...
-    wait_high: float = 7.0  # ... and at most (Tobin 1987)
+    wait_low_s: float = 3.0  # seconds to wait after a complex question (Rowe 1986), at least ...
+    wait_high_s: float = 7.0  # ... and at most (Tobin 1987)
     ewc_weight: float = 0.0  # of the penalty on leaving what mattered; 0: none; see learners.ewc
     ewc_decay: float = 0.9  # of the old Fisher information when new is added (Schwarz et al. 2018)
     ewc_steps: int = 500  # between two consolidations; 0: only when a request asks for it
@@ -91,8 +92,8 @@ class LearningSettings:
         for name in SHARES:
             if not 0 <= getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)}, expected 0 <= it < 1"
-        if not self.wait_low < self.wait_high:
-            return f"wait_low is {self.wait_low}, expected less than wait_high, {self.wait_high}"
+        if not self.wait_low_s < self.wait_high_s:
+            return f"wait_low_s is {self.wait_low_s}, expected less than wait_high_s, {self.wait_high_s}"
         missing = sorted({task.group for task in self.tasks} - set(self.group_rates))
         return f"group {missing[0]!r} of a task has no rate in group_rates" if missing else None
 

@@ -71,7 +71,8 @@ def move(model: Model, rows: Rows, held: Mapping[str, Floats], gradients: Gradie
 
 
 def _base_rates(settings: LearningSettings) -> dict[str, float]:
-    return {"embed": settings.embed_rate, "linear": settings.linear_rate, "dense": settings.dense_rate}
+    shared = {"embed": settings.embed_rate, "linear": settings.linear_rate, "dense": settings.dense_rate}
+    return shared | ({"agree": settings.consistency_rate} if settings.audio_dim or settings.video_dim else {})
 
 
 def _scale(model: Model, group: str) -> float:
