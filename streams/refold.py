@@ -9,14 +9,15 @@ from functools import partial
 from learners.fingerprint import fingerprint, fix_threads
 from learners.fold import fold
 from learners.model import Model, served_digest, trained_digest
-from learners.request import decode_request
-from schemas import codec, topics
+from schemas import topics
 from schemas.errors import BadEvent, ConfigurationError, CurrereError, ModelRefused
 from schemas.model import Checkpoint, Delta
 from streams.blobs import Blobs
 from streams.engines.broker import Broker
-from streams.message import partition_of
 from streams.published import last_event, newest_first, snapshot_of
+from streams.requests import in_log
+
+UNFOLDED = (BadEvent, ConfigurationError, ModelRefused)  # the worker passes over a request for which it sends a letter
 
 
 class NotFound(CurrereError):
@@ -64,22 +65,19 @@ def refold(
     Requests that the worker sent to the dead letters are passed over as it passed over them. Raises NotFound when
     there is no genesis below ``until``.
     """
-    partition = partition_of(model.encode(), broker.partitions()[topics.TRAIN_REQUEST.name])
-    start, end = broker.ends(topics.TRAIN_REQUEST.name, partition)
     snapshots = partial(snapshot_of, broker, blobs, tenant, model)
     found: Model | None = None
     read = 0
-    for record in broker.read(topics.TRAIN_REQUEST.name, partition, start, min(until, end)):
-        read += 1
-        on_progress(read, min(until, end) - start)
-        if record.header("ce_tenant") != tenant:
-            continue
+
+    def progress(done: int, all: int) -> None:
+        nonlocal read
+        read = done
+        on_progress(done, all)
+
+    for asked in in_log(broker, tenant, model, until, progress):
         try:
-            event = codec.decode(topics.TRAIN_REQUEST, record.headers, record.value)
-            manifest, weights = decode_request(record.value or b"")
-            if manifest.model == model:
-                found, _ = fold(found, manifest, weights, event.id, record.origin.offset, snapshots)
-        except (BadEvent, ConfigurationError, ModelRefused):
+            found, _ = fold(found, asked.manifest, asked.weights, asked.id, asked.offset, snapshots)
+        except UNFOLDED:
             continue
     if found is None:
         raise NotFound(f"no train request of {tenant}/{model} below offset {until}: nothing was folded yet")

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from schemas.errors import ConfigurationError
 from schemas.topics import JOIN_HORIZON_DAYS
+from streams.changes import check_names
 
 PREFIX = "CURRERE_"
 FILE = "currere.toml"
@@ -97,6 +98,8 @@ def load(**overrides: object) -> Settings:
         raise ConfigurationError(f"{error}; it is JSON in the environment") from error
     except (TOMLDecodeError, OSError) as error:
         raise ConfigurationError(f"{FILE} cannot be read: {error}") from error
+    check_names("learning", settings.learning)
+    check_names("memory", settings.memory)
     if settings.group_protocol == "consumer" and settings.session_timeout_ms is not None:
         raise ConfigurationError("session_timeout_ms is the broker's under group_protocol=consumer; leave it out")
     return settings

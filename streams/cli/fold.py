@@ -1,18 +1,37 @@
-"""``currere fold``: fold the recorded log again."""
+"""``currere fold``: fold the recorded log again, to check it, or under other settings, to compare."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.errors import ModelRefused
-from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json
-from streams.settings import load
+from schemas.errors import ConfigurationError, ModelRefused
+from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json, show_table
+from streams.settings import Settings, load
+
+if TYPE_CHECKING:
+    from streams.compare import Compared
+    from streams.requests import Asked, OnProgress
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="learning.NAME=VALUE", help="fold under this setting, too, and compare; repeatable"),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="only the first so many records, when comparing or saving")]
+FromFile = Annotated[Path | None, typer.Option("--from", help="requests that --save wrote, in place of Kafka")]
 
 
 def fold(
     check: Annotated[str, typer.Option(help="version to hold the fold against: LINEAGE:OFFSET, or latest")] = "latest",
+    changes: Set = None,
+    stop_early: Annotated[bool, typer.Option(help="end the other fold where it gains no more")] = False,
+    limit: Limit = None,
+    source: FromFile = None,
+    save: Annotated[Path | None, typer.Option(help="write the requests to this file, .jsonl.gz")] = None,
+    plots: Annotated[Path | None, typer.Option(help="write plots of the comparison into this folder, as SVG")] = None,
     kafka: Kafka = None,
     blobs: BlobStore = None,
     tenant: Tenant = None,
@@ -20,12 +39,89 @@ def fold(
 ) -> None:
     """Fold the train requests again from the genesis and compare with what was published; exit status 0 if equal.
 
-    Example: currere fold --check latest --kafka kafka:9092
+    With --set, --stop-early or --save: fold them under their own and under other settings, and compare how well each
+    label is predicted before it is learned.
+
+    Example: currere fold --set learning.replay=der++ --set learning.dim=32 --plots plots
     """
+    settings = load(kafka=kafka, blobs=blobs, tenant=tenant)
+    requests = _requests(settings, source, limit)
+    if save is not None:
+        _save(save, requests)
+    if changes or stop_early or plots:
+        _compare(requests, changes or [], stop_early, plots, as_json)
+    elif save is None:
+        if source is not None or limit is not None:
+            raise ConfigurationError(
+                "--check folds all of the log in Kafka; --from and --limit are for --set and --save"
+            )
+        _check(settings, check, as_json)
+
+
+def _requests(settings: Settings, source: Path | None, limit: int | None) -> Callable[[OnProgress], Iterable[Asked]]:
+    from itertools import islice
+
+    from streams.requests import in_file, in_log
+
+    def requests(on_progress: OnProgress) -> Iterable[Asked]:
+        if source is not None:
+            return islice(in_file(source), limit)
+        found = in_log(broker_of(settings), settings.tenant, settings.model, on_progress=on_progress)
+        return islice(found, limit)
+
+    return requests
+
+
+def _save(path: Path, requests: Callable[[OnProgress], Iterable[Asked]]) -> None:
+    from streams.requests import save
+
+    with progress_bar("records") as bar:
+        task = bar.add_task("saving", total=None, note="")
+        count = save(path, requests(lambda done, all: bar.update(task, completed=done, total=all)))
+    typer.echo(f"wrote {count:,} requests to {path}", err=True)
+
+
+def _compare(
+    requests: Callable[[OnProgress], Iterable[Asked]], changes: list[str], stop_early: bool, plots: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from learners.fingerprint import fix_threads
+    from streams.changes import read_changes
+    from streams.charts import figures
+    from streams.compare import compare, to_json
+    from streams.contrast import drawn
+
+    fix_threads()
+    asked = read_changes(changes)
+    with progress_bar("records") as bar:
+        task = bar.add_task("folding twice", total=None, note="")
+        found = compare(
+            lambda: requests(lambda done, all: bar.update(task, completed=done, total=all)),
+            asked,
+            stop_early=stop_early,
+        )
+    for path in figures(plots, drawn(found)):
+        typer.echo(f"wrote {path}", err=True)
+    if as_json:
+        show_json(to_json(found))
+    else:
+        _show(found)
+
+
+def _show(found: Compared) -> None:
+    from streams.contrast import lines_of, probe_rows, task_rows, verdicts_of
+
+    show_table(("task", "labels", "metric", "recorded", "changed", "difference", "95 % interval"), task_rows(found))
+    if rows := probe_rows(found):
+        show_table(("on the frozen probe", "recorded", "changed"), rows)
+    for line in [*lines_of(found), *verdicts_of(found)]:
+        typer.echo(line)
+
+
+def _check(settings: Settings, version: str, as_json: bool) -> None:
     from streams.blobs import Blobs
     from streams.refold import check as check_fold
 
-    settings = load(kafka=kafka, blobs=blobs, tenant=tenant)
     with progress_bar("requests") as bar:
         task = bar.add_task("folding", total=None, note="")
         found = check_fold(
@@ -33,7 +129,7 @@ def fold(
             Blobs(settings.blobs),
             settings.tenant,
             settings.model,
-            check,
+            version,
             lambda done, all: bar.update(task, completed=done, total=all),
         )
     result = {

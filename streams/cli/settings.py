@@ -55,6 +55,7 @@ def settings(as_json: Json = False) -> None:
     found: Settings | None = None
     try:
         found = load()
+        _check(found)
     except ConfigurationError as error:  # the page that lists what there is must help here, too
         problem = error
     rows = list(described(found, os.environ, _in_file(Path(FILE))))
@@ -68,6 +69,15 @@ def settings(as_json: Json = False) -> None:
         show_table(("setting", "unit", "default", "value", "from", "what it is"), cells)
     if problem is not None:
         raise problem
+
+
+def _check(found: Settings) -> None:
+    """Raise ConfigurationError where a value of learning or memory cannot be; ``load`` knows their names alone."""
+    from streams.assembly import learning_of
+    from streams.curating import memory_of
+
+    learning_of(found)
+    memory_of(found)
 
 
 def described(found: Settings | None, environment: Mapping[str, str], file: Mapping[str, object]) -> Iterator[Row]:

@@ -128,3 +128,13 @@ def test_options_that_hold_secrets_are_masked_and_others_shown(option: str, secr
 )
 def test_a_unit_is_the_end_of_a_name(name: str, expected: str) -> None:
     assert unit(name) == expected
+
+
+@pytest.mark.parametrize("given", ['{"dim": 0}', '{"dim": "many"}', '{"replay": "everything"}'])
+def test_a_value_inside_learning_that_cannot_be_is_an_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("CURRERE_LEARNING", given)
+    code, _, err = run(capsys, "settings", "--json")
+    assert code == MISUSE
+    assert next(iter(json.loads(given))) in err
