@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.errors import ConfigurationError
 
 MS_PER_DAY = 86_400_000
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "mission": {"capacity": 1_000, "threshold": 0.8, "replay": 8}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class MemorySettings:
     uncapped. ``classes`` is how many classes are expected: a learner's cap is spread evenly over them.
     ``decay_per_day`` halves an entry's chances every ``ln 2 / decay_per_day`` days.
     ``alpha`` sharpens priorities, ``beta`` is the strength of their correction (Schaul 2016, section 3.4).
+    The shares are also of the places and of the gradient of a request (``learners.caps``). ``trust_floor`` is the least
+    that a rater's label counts in it, 1 turns trust off; ``importance_power`` is how strongly the importance of a new
+    example, relative to the request's mean, weighs it. ``replay`` is how many a request replays, None: as configured.
     """
 
     capacity: int = 2_000
@@ -31,14 +35,30 @@ class MemorySettings:
     least_weight: float = 0.05
     alpha: float = 0.6
     beta: float = 0.4
+    trust_floor: float = 0.1
+    importance_power: float = 0.0
+    replay: int | None = None
+
+    @classmethod
+    def preset(cls, name: str, **more: Any) -> MemorySettings:
+        """The settings that ``name`` stands for, with ``more`` over them. Raises ConfigurationError.
+
+        ``mission``: few, important, rehearsed sparingly; an example of less than .8 is not kept.
+        """
+        if name not in PRESETS:
+            raise ConfigurationError(f"no preset of the memory is named {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **more})
 
     def __post_init__(self) -> None:
         for name in ("capacity", "classes"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
                 raise ConfigurationError(f"{name} is {value!r}, expected a whole number from 1 on")
-        for name in ("threshold", "learner_share", "rater_share", "decay_per_day", "alpha", "beta"):
+        for name in ("threshold", "learner_share", "rater_share", "decay_per_day", "alpha", "beta",
+                     "trust_floor", "importance_power"):  # fmt: skip
             if not isinstance(value := getattr(self, name), int | float) or not value >= 0:
                 raise ConfigurationError(f"{name} is {value!r}, expected a number from 0 on")
+        if self.replay is not None and (not isinstance(self.replay, int) or self.replay < 0):
+            raise ConfigurationError(f"replay is {self.replay!r}, expected a whole number from 0 on")
         if not isinstance(self.least_weight, int | float) or not self.least_weight > 0:
             raise ConfigurationError(f"least_weight is {self.least_weight!r}, expected a number above 0")
 
@@ -52,7 +72,10 @@ class MemorySettings:
 
 
 class Entry(NamedTuple):
-    """One remembered example; its payload lies elsewhere under ``id``. Smaller keys are kept."""
+    """One remembered example; its payload lies elsewhere under ``id``. Smaller keys are kept.
+
+    ``unmarked`` is its importance without what experts marked its ``interaction`` with: marks may come later.
+    """
 
     id: str
     key: float
@@ -62,6 +85,8 @@ class Entry(NamedTuple):
     rater: str | None
     added_ms: int
     replayed: int = 0
+    interaction: str = ""
+    unmarked: float = 0.0
 
 
 def entry(
@@ -72,11 +97,19 @@ def entry(
     learner: str | None,
     rater: str | None,
     added_ms: int,
+    interaction: str = "",
+    unmarked: float = 0.0,
 ) -> Entry:
     """The entry of an example of class ``label`` that the log received at ``added_ms`` (epoch milliseconds)."""
+    made = Entry(id, 0.0, 0.0, label, learner, rater, added_ms, 0, interaction, unmarked)
+    return weighed(settings, made, importance)
+
+
+def weighed(settings: MemorySettings, entry: Entry, importance: float) -> Entry:
+    """``entry`` with another importance."""
     weight = max(importance, settings.least_weight)
-    key = rank(id, weight, settings.decay_per_day * added_ms / MS_PER_DAY)
-    return Entry(id, key, weight, label, learner, rater, added_ms)
+    forward = settings.decay_per_day * entry.added_ms / MS_PER_DAY
+    return entry._replace(weight=weight, key=rank(entry.id, weight, forward))
 
 
 def rank(id: str, weight: float, forward: float = 0.0) -> float:

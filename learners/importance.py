@@ -24,6 +24,8 @@ DISAGREEMENT = 0.6  # with rarity or one cue it passes .8, so no expert needs to
 UNCERTAINTY = 0.3
 CONTENT = 0.3
 RARITY = 0.2
+RATED = 0.3  # of what an expert rated as bad as can be
+MARKS = ("flag:", "rated")  # the addends that experts' marks give, which may come after the label
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,13 @@ def importance(
     disagreement: float | None,
     flags: Collection[str],
     rarity: float,
+    rated: float = 0.0,
 ) -> tuple[float, dict[str, float]]:
     """The worth of a moment in [0, 1], and its addends by name, which sum to it; zero addends are left out.
 
     ``language`` is a BCP 47 tag; without one the cues of every language are looked for, of a language that has none
-    no cue counts. ``disagreement`` and ``rarity`` are in [0, 1]; disagreement is None while no label is known. What
-    exceeds one is taken back by the addend ``clipped``.
+    no cue counts. ``disagreement``, ``rarity`` and ``rated``, how badly experts rated the output, are in [0, 1];
+    disagreement is None while no label is known. What exceeds one is taken back by the addend ``clipped``.
     """
     reasons: dict[str, float] = {}
     for flag in sorted(flags):
@@ -122,6 +125,8 @@ def importance(
         reasons["disagreement"] = DISAGREEMENT * disagreement
     if doubt := uncertainty(outputs):
         reasons["uncertainty"] = UNCERTAINTY * doubt
+    if rated:
+        reasons["rated"] = RATED * rated
     lower = text.lower()
     for cue in _EVERY if language is None else CUES.get(language.partition("-")[0].lower(), ()):
         if cue.found(lower):
@@ -132,6 +137,24 @@ def importance(
     if total > 1:
         reasons["clipped"] = 1 - total
     return min(total, 1.0), reasons
+
+
+def marked(reasons: Mapping[str, float]) -> float:
+    """What experts' marks add to an importance, by its ``reasons``."""
+    return sum([worth for name, worth in reasons.items() if name.startswith(MARKS)])
+
+
+def unmarked(reasons: Mapping[str, float]) -> float:
+    """What an importance would be without experts' marks, not clipped: with ``marked`` it makes the whole."""
+    return sum([worth for name, worth in reasons.items() if name != "clipped" and not name.startswith(MARKS)])
+
+
+def badness(value: float, middle: float, worst: float) -> float:
+    """How bad a score or rating of the output is, in [0, 1]: 0 from the ``middle`` of its scale up, 1 at the worst.
+
+    Praise is no reason to rehearse: it says that the model knows.
+    """
+    return min(max((middle - value) / (middle - worst), 0.0), 1.0)
 
 
 def uncertainty(outputs: Mapping[str, Output]) -> float:

@@ -14,7 +14,8 @@ Why 3: a class keeps its ``q`` smallest keys after each learner has kept its ``m
 falls as entries come (the sizes that it divides the capacity among only grow), so whoever left would leave again.
 Where both kinds of cap bind in one class, what is kept is a common independent set of two matroids: an entry may have
 left that would find room later, and which one is kept can depend on the order. ``evict`` (a retraction) leaves a hole
-likewise: whoever left before does not come back.
+likewise: whoever left before does not come back. So does ``marked`` where it lowers a weight; where it raises one, what
+is kept is what would be kept had the mark come first, but for those who had left by then.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from learners.entry import Entry, MemorySettings
+from learners.entry import Entry, MemorySettings, weighed
 
 Ranked = list[tuple[float, str]]
 
@@ -89,6 +90,24 @@ def evict(memory: Memory, id: str) -> Memory:
     draft = _Draft(memory)
     draft.drop(memory.entries[id])
     return draft.whole()
+
+
+def marked(memory: Memory, interaction: str, marks: float) -> tuple[Memory, tuple[str, ...]]:
+    """The memory after experts' marks on ``interaction`` came to add ``marks`` to its examples' importance.
+
+    Also the ids of these examples, whether their weight changed or not; one that falls below the threshold leaves.
+    """
+    held = [entry for entry in memory.entries.values() if entry.interaction == interaction]
+    again = [weighed(memory.settings, entry, min(entry.unmarked + marks, 1.0)) for entry in held]
+    changed = [(old, new) for old, new in zip(held, again, strict=True) if old.weight != new.weight]
+    if changed:
+        draft = _Draft(memory)
+        for old, new in changed:
+            draft.drop(old)
+            if new.weight >= memory.settings.threshold:
+                draft.put(new)
+        memory = draft.whole()
+    return memory, tuple(entry.id for entry in held)
 
 
 def merge(one: Memory, other: Memory) -> Memory:

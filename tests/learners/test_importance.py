@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.importance import CONTENT, DISAGREEMENT, FLAGS, RARITY, UNCERTAINTY, disagreement, importance, uncertainty
+from learners.importance import (
+    CONTENT,
+    DISAGREEMENT,
+    FLAGS,
+    RARITY,
+    RATED,
+    UNCERTAINTY,
+    badness,
+    disagreement,
+    importance,
+    marked,
+    uncertainty,
+    unmarked,
+)
 from schemas.feedback import FlagName
 from schemas.prediction import Output
 
@@ -136,3 +149,27 @@ def test_disagreement_about_a_number_is_the_error_over_the_range() -> None:
 
 def test_an_output_that_says_nothing_does_not_disagree() -> None:
     assert disagreement(Output(), "open") == disagreement(Output(), 1.0) == disagreement(Output(), ("open",)) == 0
+
+
+def test_a_bad_rating_is_one_addend_and_praise_is_none() -> None:
+    _, reasons = importance("", "en", {}, disagreement=None, flags=(), rarity=0.0, rated=0.5)
+    assert reasons == {"rated": RATED * 0.5}
+    assert [badness(value, middle=3, worst=1) for value in (1, 2, 3, 5)] == [1, 0.5, 0, 0]
+    assert [badness(value, middle=50, worst=0) for value in (0, 10, 90)] == [1, 0.8, 0]
+
+
+@given(
+    wrong=st.none() | st.floats(0, 1),
+    flags=st.sets(st.sampled_from([*FLAGS])),
+    rarity=st.floats(0, 1),
+    rated=st.floats(0, 1),
+)
+def test_marks_can_be_told_apart_and_added_later(
+    wrong: float | None, flags: set[str], rarity: float, rated: float
+) -> None:
+    whole, reasons = importance("why", "en", CERTAIN, disagreement=wrong, flags=flags, rarity=rarity, rated=rated)
+    bare, without = importance("why", "en", CERTAIN, disagreement=wrong, flags=(), rarity=rarity)
+    assert marked(reasons) == pytest.approx(sum(FLAGS[flag] for flag in flags) + RATED * rated)
+    assert marked(without) == 0
+    assert min(unmarked(without) + marked(reasons), 1) == pytest.approx(whole)
+    assert min(unmarked(reasons), 1) == pytest.approx(bare)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.entry import MS_PER_DAY, Entry, MemorySettings, entry, rank
-from learners.memory import Memory, admit, changes, evict, merge, replayed
+from learners.memory import Memory, admit, changes, evict, marked, merge, replayed
 from schemas.errors import ConfigurationError
 
 Kind = Literal["learner", "rater"]
@@ -197,3 +197,68 @@ def test_a_memory_of_smaller_settings_is_cut_down_on_restoring() -> None:
     memory = Memory.of(small(), [entry(small(), str(i), 0.5, "a", None, None, 0) for i in range(12)])
     less = MemorySettings(capacity=3)
     assert set(Memory.from_bytes(memory.to_bytes(), less).entries) == {one.id for one in memory.ordered[:3]}
+
+
+def moments(n: int, rules: MemorySettings, marks: float = 0.0) -> list[Entry]:
+    """Entries of as many interactions, of which ``i0`` was marked."""
+    worth = [0.4 + (marks if i == 0 else 0.0) for i in range(n)]
+    return [entry(rules, f"e{i}", worth[i], "x", None, None, i, f"i{i}", 0.4) for i in range(n)]
+
+
+def test_a_mark_that_comes_after_the_label_gives_the_weight_that_it_would_have_given_before() -> None:
+    rules = MemorySettings(capacity=5, learner_share=1, rater_share=1)
+    later, ids = marked(Memory.of(rules, moments(5, rules)), "i0", 0.3)
+    assert ids == ("e0",)
+    assert later == Memory.of(rules, moments(5, rules, marks=0.3))
+    assert marked(later, "i0", 0.0)[0] == Memory.of(rules, moments(5, rules)), "and is taken back"
+
+
+def test_a_mark_on_what_is_not_held_changes_nothing() -> None:
+    memory = Memory.of(small(), moments(3, small()))
+    assert marked(memory, "elsewhere", 0.3) == (memory, ())
+
+
+def test_marks_never_make_more_than_one_and_a_mark_taken_back_may_fall_below_the_threshold() -> None:
+    rules = MemorySettings(threshold=0.8, learner_share=1, rater_share=1)
+    memory, _ = marked(Memory.of(rules, moments(1, rules, marks=0.4)), "i0", 1.4)
+    assert memory.entries["e0"].weight == 1
+    assert len(marked(memory, "i0", 0.0)[0]) == 0
+
+
+def test_entries_stored_before_interactions_were_noted_are_read() -> None:
+    stored: tuple[Any, ...] = tuple(moments(1, small())[0])[:8]
+    assert Entry(*stored).interaction == ""
+
+
+def test_of_several_places_each_is_won_as_sampling_without_replacement_in_proportion_to_weight() -> None:
+    """P(i kept of 2) = w_i + Σ_{j≠i} w_j · w_i / (1 - w_j) for weights that sum to one (Efraimidis & Spirakis 2006)."""
+    rules = MemorySettings(capacity=2, learner_share=1, rater_share=1)
+    weights = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
+    chance = {i: w + sum(v * w / (1 - v) for j, v in weights.items() if j != i) for i, w in weights.items()}
+    rounds = 3_000
+    kept: Counter[str] = Counter()
+    for i in range(rounds):
+        offered = [entry(rules, f"{i}-{n}", w, "x", n, None, 0) for n, w in weights.items()]
+        kept.update(held.learner or "" for held in Memory.of(rules, offered).entries.values())
+    assert sum(chance.values()) == pytest.approx(2)
+    assert within_chance(kept, {name: rounds * share for name, share in chance.items()})
+
+
+def test_with_decay_a_newer_entry_is_kept_as_often_as_one_of_that_much_more_weight() -> None:
+    """After a half-life of seven days, weights 1 : 1 count as 1 : 2, so that the newer wins two of three."""
+    rules = MemorySettings(capacity=1, learner_share=1, rater_share=1, decay_per_day=log(2) / 7)
+    rounds, week = 2_000, 7 * MS_PER_DAY
+    kept: Counter[str] = Counter()
+    for i in range(rounds):
+        offered = [entry(rules, f"{i}-{t}", 0.5, "x", str(t), None, t * week) for t in (0, 1)]
+        (held,) = Memory.of(rules, offered).entries.values()
+        kept[held.learner or ""] += 1
+    assert within_chance(kept, {"0": rounds / 3, "1": rounds * 2 / 3})
+
+
+def test_the_mission_s_preset_is_a_thousand_places_for_what_passes_eight_tenths_and_a_replay_of_eight() -> None:
+    found = MemorySettings.preset("mission", beta=0.7)
+    assert (found.capacity, found.threshold, found.replay, found.beta) == (1_000, 0.8, 8, 0.7)
+    assert MemorySettings.preset("default") == MemorySettings()
+    with pytest.raises(ConfigurationError, match="mission"):
+        MemorySettings.preset("moon")
