@@ -50,6 +50,13 @@ def probe_now(model: Model) -> tuple[dict[str, float], tuple[str, ...]]:
     return said, alerts(history)
 
 
+def probe_skills(model: Model) -> dict[str, float]:
+    """The last skill of each task on the probe, by ``probe.TASK``."""
+    skill = f"{PROBE}.skill/"
+    found = {name.removeprefix(skill): a for name, a in model.state.items() if name.startswith(skill)}
+    return {f"{PROBE}.{task}": float(array[0]) for task, array in found.items()}
+
+
 def scores(model: Model, examples: Sequence[TrainExample]) -> Mapping[str, Mapping[str, float]]:
     """By task the metrics of what the served average says of ``examples`` (``learners.tally``)."""
     tally = Prequential()

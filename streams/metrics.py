@@ -23,6 +23,7 @@ COUNTERS = {
     "fates": ("inputs led nowhere", ["role", "fate"]),
     "contradictions": ("labels that contradict another rater's on the same task", ["role"]),
     "drifts": ("changes that a detector saw in the errors of a task", ["role", "task", "detector"]),
+    "learning_alerts": ("verdicts on the probe's history: converged, early-stop, falling", ["alert"]),
     "refusals": ("times that the store refused this owner", ["role"]),
     "models_refused": ("snapshots and deltas that failed their checks", ["role"]),
 }
@@ -35,6 +36,10 @@ GAUGES = {
     "memory_items": ("items in replay memory", ["task", "class"]),
     "prequential_mcc": ("Matthews correlation over the last labels", ["task"]),
     "prequential_accuracy": ("accuracy over the last labels", ["task"]),
+    "probe_skill": ("MCC, macro F1 or correlation on the frozen probe", ["task"]),
+    "constraint_violation": ("of what research asks, in the last step that could tell", ["constraint"]),
+    "constraint_multiplier": ("how strongly the constraint pulls", ["constraint"]),
+    "rate_scale": ("what a task group's learning rates are multiplied with", ["group"]),
     "model_offset": ("next offset of the model in use", ["role"]),
     "model_swapped_timestamp_seconds": ("when the model in use was swapped in", ["role"]),
     "healthy": ("1 if the role makes progress", ["role"]),

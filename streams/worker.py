@@ -17,6 +17,7 @@ from learners.delta import delta_parts, no_changes
 from learners.fingerprint import fingerprint
 from learners.fold import StepReport, fold
 from learners.model import Model, served_digest, trained_digest
+from learners.probe import probe_skills
 from learners.request import read_weights
 from learners.snapshot import restore, snapshot
 from schemas import codec, topics
@@ -32,6 +33,7 @@ from streams.message import Message, Record, partition_of
 from streams.metrics import Metrics
 from streams.processor import dead_letter, message
 from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event, snapshot_of
+from streams.steps import observe_step
 
 LOG = logging.getLogger("streams.worker")
 FLUSH_S = 5.0  # for a delta to be acknowledged before the snapshot that follows it
@@ -143,6 +145,7 @@ class Worker:
             self._owed_at = self.clock()
 
     def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
+        observe_step(self.metrics, report.event)
         self._send(
             topics.TRAIN_STEP,
             derive_id("step", str(record.origin)),
@@ -214,7 +217,7 @@ class Worker:
             trained_digest=trained_digest(model),
             fingerprint=fingerprint(),
             settings=model.settings.to_dict(),
-            metrics={"steps": float(model.steps)},
+            metrics={"steps": float(model.steps), **probe_skills(model)},
         )
         self._send(topics.CHECKPOINT, derive_id("checkpoint", model.version), self._now(), found)
 
