@@ -57,7 +57,7 @@ class Shares:
         come = self.at_edges[self.classes.index(name)]
         found = np.interp(np.log(np.maximum(age, 1e-9)), LOG_EDGES, come)
         early = come[0] * np.clip(age, 0.0, EDGES[0]) / EDGES[0]  # below the first edge, linear in age
-        return np.where(age < EDGES[0], early, found)
+        return np.asarray(np.where(age < EDGES[0], early, found))
 
     def arrived_since(self, name: str, span_s: float) -> float:
         """The mean share over items spread evenly over the last ``span_s`` seconds."""
@@ -153,6 +153,8 @@ class Delays:
         stands for twenty. Panes of which less than ``least`` can have come are left out. Empty where no label is left.
         """
         classes, counts, starts, ends = self._counted(task)
+        if not classes:
+            return {}
         shares = _shares(classes, counts, now - ends, self.settings.prior)
         kept = starts >= since - self.settings.pane_s / 2
         ages = now - (starts[kept, None] + (ends - starts)[kept, None] * (np.arange(8) + 0.5) / 8)

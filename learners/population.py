@@ -1,0 +1,236 @@
+"""Change in what is said to the model, whether or not anybody labels it: recent inputs against a reference.
+
+Inputs come as the rows of ``learners.sketch``, in panes. The first panes become the reference of each part: its scale,
+then the moments of its features. From then on the last panes are compared with it: each number by Kolmogorov's and
+Smirnov's test, corrected together (Holm 1979); words, audio, video, and how two of them go together by the means of
+features (``learners.shift.compare_means``). A part that has changed begins a new reference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from learners.shift import Floats, Fourier, Moments, compare_means, holm, ks
+from learners.sketch import NUMBERS, PARTS, WIDTH, Row
+
+VECTORS = ("words", "audio", "video")
+PAIRS = tuple(combinations(VECTORS, 2))
+PRODUCTS, COSINES = 32, 16  # features of a pair; beside its numbers, of a feature vector
+TELLING = 3  # examples named as those that show a change most
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationSettings:
+    """Panes of ``pane`` inputs; ``reference`` panes are compared with the last ``recent`` ones.
+
+    ``alpha`` is the chance of one false alarm of one part at one comparison, as if inputs were independent; since those
+    of a lesson are not, ``effect`` is the least distance of means, in standard deviations, that is told of.
+    """
+
+    pane: int = 50
+    reference: int = 24
+    recent: int = 10
+    alpha: float = 1e-5
+    effect: float = 0.3
+
+
+class ShiftSeen(NamedTuple):
+    """What was seen at ``example``, the ``n``-th input: in ``part``, by ``detector`` (mmd or ks), how large, how sure.
+
+    ``before`` and ``after`` are means: of a number itself, or along the direction of the change, 0 before.
+    ``telling`` names the recent examples that lie furthest along it.
+    """
+
+    part: str
+    detector: str
+    before: float
+    after: float
+    effect: float
+    p: float
+    n: int
+    example: str
+    telling: tuple[str, ...] = ()
+
+
+@dataclass
+class Part:
+    """One part's reference and the panes since: (count, mean of its features) each."""
+
+    scale: tuple[Floats, Floats] | None = None  # mean and deviation of each column that is used
+    reference: Moments | None = None
+    panes: int = 0  # that the reference holds
+    recent: list[tuple[int, Floats]] = field(default_factory=list)
+
+
+class Population:
+    """The references and recent panes of every part. Pure: equal rows in equal order give equal findings and bytes."""
+
+    def __init__(self, settings: PopulationSettings = PopulationSettings()) -> None:
+        self.settings = settings
+        self.parts: dict[str, Part] = {}
+        self.numbers: list[Row] = []  # panes of numbers: the reference's, then the recent ones
+        self.open: list[tuple[str, Row]] = []
+        self.n = 0
+
+    def update(self, example: str, row: Row) -> list[ShiftSeen]:
+        """Show one input; what a pane that it completes shows to have changed."""
+        self.open.append((example, row))
+        self.n += 1
+        if len(self.open) < self.settings.pane:
+            return []
+        ids, rows = [id_ for id_, _ in self.open], np.array([held for _, held in self.open])
+        self.open = []
+        seen = self._numbers(rows, example)
+        for name, columns in _parts():
+            seen += self._part(name, columns, ids, rows, example)
+        return seen
+
+    def _part(
+        self, name: str, columns: tuple[slice, ...], ids: Sequence[str], rows: Row, example: str
+    ) -> list[ShiftSeen]:
+        here = self.parts.setdefault(name, Part())
+        given = [rows[:, each].astype(np.float64) for each in columns]
+        if here.scale is None:
+            here.scale = _scale(given)
+        if here.scale is None:
+            return []
+        whole, features = _features(name, given, here.scale)
+        if not len(features):
+            return []
+        if here.panes < self.settings.reference:
+            here.reference = Moments.of(features).merge(here.reference or Moments.none(features.shape[1]))
+            here.panes += 1
+            return []
+        here.recent = [*here.recent, (len(features), features.mean(axis=0))][-self.settings.recent :]
+        if here.reference is None or len(here.recent) < 2 or here.reference.n < 3 * len(here.reference.mean):
+            return []
+        counts = np.cumsum([count for count, _ in here.recent[::-1]])
+        means = np.cumsum([count * mean for count, mean in here.recent[::-1]], axis=0) / counts[:, None]
+        found = min(compare_means(here.reference, means[1:], counts[1:].tolist()), key=lambda one: one.p)
+        p = min(found.p * (len(counts) - 1), 1.0)  # the last two panes, three, and so on: as many tests
+        if p > self.settings.alpha or found.effect < self.settings.effect:
+            return []
+        along = (features - here.reference.mean) @ found.towards / max(found.effect, 1e-9)
+        telling = tuple(ids[whole[place]] for place in np.argsort(-along)[:TELLING])
+        self.parts[name] = Part()
+        return [ShiftSeen(name, "mmd", 0.0, found.effect, found.effect, p, self.n, example, telling)]
+
+    def _numbers(self, rows: Row, example: str) -> list[ShiftSeen]:
+        reference, recent = self.settings.reference, self.settings.recent
+        self.numbers.append(rows[:, PARTS["numbers"]])
+        if len(self.numbers) < reference + recent:
+            return []
+        before, after = np.concatenate(self.numbers[:reference]), np.concatenate(self.numbers[reference:])
+        del self.numbers[reference]
+        tried, found = [], []
+        for place, name in enumerate(NUMBERS):
+            one, two = (held[:, place][~np.isnan(held[:, place])] for held in (before, after))
+            if min(len(one), len(two)) >= self.settings.pane and max(one.max(), two.max()) > min(one.min(), two.min()):
+                tried.append((name, one, two, *ks(one, two)))
+        for (name, one, two, statistic, _), p in zip(tried, holm([each[-1] for each in tried]), strict=True):
+            if p <= self.settings.alpha and statistic >= self.settings.effect / 2:
+                found.append(ShiftSeen(name, "ks", float(one.mean()), float(two.mean()), statistic, p, self.n, example))
+        if found:
+            self.numbers = []
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Everything, as safetensors."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "open": np.array([row for _, row in self.open], np.float32).reshape(-1, WIDTH),
+            "numbers": np.array(self.numbers, np.float32).reshape(-1, self.settings.pane, len(NUMBERS)),
+        }
+        for name, part in self.parts.items():
+            if part.scale is not None:
+                arrays |= {f"{name}.mean": part.scale[0], f"{name}.deviation": part.scale[1]}
+            if part.reference is not None:
+                arrays |= {f"{name}.center": part.reference.mean, f"{name}.m2": part.reference.m2}
+            if part.recent:
+                arrays[f"{name}.recent"] = np.array([mean for _, mean in part.recent])
+        said = {
+            "n": self.n,
+            "ids": [id_ for id_, _ in self.open],
+            "parts": {
+                name: [p.panes, p.reference.n if p.reference else 0, [count for count, _ in p.recent]]
+                for name, p in self.parts.items()
+            },
+        }
+        return save(arrays, {"said": json.dumps(said)})
+
+    @classmethod
+    def from_bytes(cls, value: bytes, settings: PopulationSettings = PopulationSettings()) -> Population:
+        """The inverse of ``to_bytes``. Raises ValueError, KeyError."""
+        try:
+            arrays = load(value)
+        except SafetensorError as error:
+            raise ValueError(f"no population: {error}") from error
+        length = int.from_bytes(value[:8], "little")
+        said, found = json.loads(json.loads(value[8 : 8 + length])["__metadata__"]["said"]), cls(settings)
+        found.n, found.numbers = said["n"], list(arrays["numbers"])
+        found.open = list(zip(said["ids"], arrays["open"], strict=True))
+        for name, (panes, held, counts) in said["parts"].items():
+            scale = (arrays[f"{name}.mean"], arrays[f"{name}.deviation"]) if f"{name}.mean" in arrays else None
+            moments = Moments(held, arrays[f"{name}.center"], arrays[f"{name}.m2"]) if held else None
+            recent = list(zip(counts, arrays[f"{name}.recent"], strict=True)) if counts else []
+            found.parts[name] = Part(scale, moments, panes, recent)
+        return found
+
+
+@lru_cache(maxsize=1)
+def _parts() -> tuple[tuple[str, tuple[slice, ...]], ...]:
+    alone = tuple((name, (PARTS[name],)) for name in VECTORS)
+    return alone + tuple((f"{one} with {two}", (PARTS[one], PARTS[two])) for one, two in PAIRS)
+
+
+def _scale(given: Sequence[Floats]) -> tuple[Floats, Floats] | None:
+    """Mean and deviation of each column in the rows that are as wide as the first that has anything; nan elsewhere."""
+    whole = [~np.isnan(part).all(axis=1) for part in given]
+    rows = np.logical_and.reduce(whole)
+    if rows.sum() < 2:
+        return None
+    first = int(np.argmax(rows))
+    used = np.concatenate([~np.isnan(part[first]) for part in given])
+    held = np.concatenate(given, axis=1)[rows]
+    held = held[(~np.isnan(held) == used).all(axis=1)]
+    moments = Moments.of(held[:, used])
+    mean, deviation = np.full(len(used), np.nan), np.full(len(used), np.nan)
+    mean[used], deviation[used] = moments.mean, moments.deviation
+    return mean, deviation
+
+
+def _features(name: str, given: Sequence[Floats], scale: tuple[Floats, Floats]) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The rows that have all columns of ``scale`` and no more, and their features [rows, k]."""
+    mean, deviation = scale
+    held = (np.concatenate(given, axis=1) - mean) / deviation
+    used = ~np.isnan(mean)
+    whole = np.flatnonzero((~np.isnan(np.concatenate(given, axis=1)) == used).all(axis=1))
+    split = int(used[: given[0].shape[1]].sum())
+    held = np.tanh(held[whole][:, used] / 2)  # an outlier counts little: means of few are then nearly normal
+    if len(given) == 2:
+        one, two = _projections(name, split, held.shape[1] - split)
+        return whole, (held[:, :split] @ one) * (held[:, split:] @ two)
+    if name == "words":
+        return whole, held
+    return whole, np.concatenate((held, _fourier(name, held.shape[1])(held)), axis=1)
+
+
+@lru_cache(maxsize=32)
+def _fourier(name: str, k: int) -> Fourier:
+    return Fourier.drawn(k, COSINES, crc32(name.encode()), width=k**0.5 / 2)
+
+
+@lru_cache(maxsize=32)
+def _projections(name: str, one: int, two: int) -> tuple[Floats, Floats]:
+    draw = np.random.default_rng(crc32(name.encode()))
+    return draw.normal(size=(one, PRODUCTS)) / one**0.5, draw.normal(size=(two, PRODUCTS)) / two**0.5
