@@ -56,8 +56,8 @@ class Example(Data):
     ``kind`` is ``label`` (may be learned from), ``judgement`` (a score, rating, preference or flag) or ``retraction``.
     ``delay_s`` is feedback time minus interaction time in event time; ``arrived_ms`` is when the log received the
     feedback (epoch milliseconds). ``revises`` and ``contradicts`` name earlier feedbacks on the same task: the same
-    rater's is replaced, another rater's stands beside it. 1.1 added the input's ``mastery`` and ``flags``, what experts
-    had marked the interaction with when the label came.
+    rater's is replaced, another rater's stands beside it. 1.1 added the input's ``mastery``; ``flags``, what experts
+    had marked the interaction with by then; and ``others``, what other raters had said of the label's task by then.
     """
 
     TYPE: ClassVar[str] = "edu.example.v1"
@@ -79,6 +79,7 @@ class Example(Data):
     retracts: str | None = None
     revises: str | None = None
     contradicts: tuple[str, ...] = ()
+    others: dict[str, LabelValue] = Field(default={}, description="by rater")
     predicted: dict[str, Output] = {}
     predicted_by: str | None = None
     importance: float = Field(default=0.0, ge=0, le=1)

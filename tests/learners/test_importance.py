@@ -165,7 +165,7 @@ def test_a_bad_rating_is_one_addend_and_praise_is_none() -> None:
     rated=st.floats(0, 1),
 )
 def test_marks_can_be_told_apart_and_added_later(
-    wrong: float | None, flags: set[str], rarity: float, rated: float
+    wrong: float | None, flags: set[FlagName], rarity: float, rated: float
 ) -> None:
     whole, reasons = importance("why", "en", CERTAIN, disagreement=wrong, flags=flags, rarity=rarity, rated=rated)
     bare, without = importance("why", "en", CERTAIN, disagreement=wrong, flags=(), rarity=rarity)
