@@ -19,6 +19,7 @@ from learners.model import Model
 from learners.settings import LearningSettings
 from learners.step import step
 from learners.tasks import default_tasks
+from schemas.feedback import LabelValue
 from schemas.interaction import Payload, Turn
 from schemas.prediction import ExampleInput
 from schemas.training import TrainExample, TrainRequest
@@ -62,7 +63,7 @@ def _moment(name: str, draw: np.random.Generator) -> TrainExample:
         video=tuple(draw.normal(size=VIDEO).tolist()),
     )
     given = ExampleInput(session="bench", role="teacher", payload=payload, mastery=float(draw.random()))
-    labels = {
+    labels: dict[str, LabelValue] = {
         "question_type": ("none", "closed", "open")[draw.integers(3)], "scaffolding": ("hints",),
         "emotional_support": 4.0, "classroom_organization": 5.0, "instructional_support": 3.0,
         "conversation_depth": float(draw.random()), "wait_time": float(draw.gamma(2.0)), "responsiveness": 1.0,
