@@ -24,6 +24,7 @@ KIND_OF: Mapping[Constraint, Kind] = {
 }  # fmt: skip
 
 DEFAULT_FILE = Path(__file__).with_name("tasks.toml")
+SETS = Path(__file__).with_name("task_sets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,32 @@ def task_from(values: Mapping[str, object]) -> Task:
         raise ConfigurationError(f"task {values.get('name')!r}: {error}") from error
 
 
-def load_tasks(path: Path = DEFAULT_FILE) -> tuple[Task, ...]:
-    """The tasks of a TOML file, in its order. Raises ConfigurationError."""
+def load_tasks(named: Path = DEFAULT_FILE) -> tuple[Task, ...]:
+    """The tasks of a TOML file, in its order; or of task sets that ship, by their names with commas: ``uptake,cima``.
+
+    Raises ConfigurationError: there is no such file or set, it is no TOML, or two of its tasks share a name.
+    """
+    if named.suffix == ".toml":
+        return tasks_from(_tables(named))
+    return tasks_from([table for name in str(named).split(",") for table in _tables(_set_file(name.strip()))])
+
+
+def task_sets() -> tuple[str, ...]:
+    """The names of the task sets that ship, one a data set."""
+    return tuple(sorted(path.stem for path in SETS.glob("*.toml")))
+
+
+def _set_file(name: str) -> Path:
+    if name not in task_sets():
+        raise ConfigurationError(f"{name!r} is no TOML file and no task set; the sets are {', '.join(task_sets())}")
+    return SETS / f"{name}.toml"
+
+
+def _tables(path: Path) -> list[Mapping[str, object]]:
     try:
-        tables = tomllib.loads(path.read_text())
+        return list(tomllib.loads(path.read_text()).get("task", []))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    return tasks_from(tables.get("task", []))
 
 
 def tasks_from(tables: object) -> tuple[Task, ...]:

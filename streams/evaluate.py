@@ -13,7 +13,7 @@ from learners.tally import KINDS, ClassTally, Tally, kind_of
 from schemas.feedback import LabelValue
 from schemas.prediction import ExampleInput, Output
 from state.pending import Context
-from streams.recorded import Recorded
+from streams.readers.form import Recorded
 from streams.score import next_context, with_context
 
 BATCH = 512

@@ -16,7 +16,7 @@ from schemas.errors import ConfigurationError
 from schemas.event import Event
 from schemas.feedback import Feedback, Label
 from schemas.interaction import Interaction
-from streams.recorded import Recorded
+from streams.readers.form import Recorded
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 LONGEST_BREAK_S = 600.0  # between a lesson and the next one in its place

@@ -26,6 +26,10 @@ def play(
     events: Annotated[
         int | None, typer.Option(min=1, help="interactions to publish, and all feedback on them; default: all")
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="TalkMoves, uptake, MRBench, MathDial or CIMA; default: by its fields"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="decides how late each feedback is, and how lessons interleave")] = 0,
     kafka: Kafka = None,
     tenant: Tenant = None,
@@ -45,7 +49,7 @@ def play(
 
     settings = load(kafka=kafka, tenant=tenant)
     pace = Pace(speed)
-    planned = schedule(recorded.read(file), seed, events=events, tenant=settings.tenant)
+    planned = schedule(recorded.read(file, form), seed, events=events, tenant=settings.tenant)
     with progress_bar("interactions") as bar:
         task = bar.add_task("playing", total=events, note="")
 

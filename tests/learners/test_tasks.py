@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from learners.tasks import Task, check_label, default_tasks, load_tasks, task_from
+from learners.settings import LearningSettings
+from learners.tasks import SETS, Task, check_label, default_tasks, load_tasks, task_from, task_sets
 from schemas.errors import ConfigurationError, UnusableEvent
 from tests.learners.cases import CLAIM, DEPTH, MOVE, SUPPORT
 
@@ -79,3 +80,30 @@ def test_a_possible_label_is_accepted(task: Task, value: str | float | tuple[str
 def test_an_impossible_label_is_unusable(task: Task | None, value: str | float | tuple[str, ...]):
     with pytest.raises(UnusableEvent):
         check_label(task, value)
+
+
+def test_task_sets_are_named_together_with_commas():
+    assert load_tasks(Path("uptake, mathdial")) == (*load_tasks(Path("uptake")), *load_tasks(Path("mathdial")))
+
+
+def test_a_set_is_a_file_that_can_be_named_too():
+    assert load_tasks(SETS / "cima.toml") == load_tasks(Path("cima"))
+
+
+def test_no_two_sets_share_a_task():
+    assert len(load_tasks(Path(",".join(task_sets())))) == sum(len(load_tasks(Path(name))) for name in task_sets())
+
+
+def test_the_talk_moves_of_the_set_are_those_of_the_default():
+    assert set(load_tasks(Path("talkmoves"))) <= set(default_tasks())
+
+
+@pytest.mark.parametrize("unknown", ["history", "uptake,history", ""])
+def test_an_unknown_set_is_refused_with_those_that_are_known(unknown: str):
+    with pytest.raises(ConfigurationError, match="the sets are cima, mathdial, mrbench, talkmoves, uptake"):
+        load_tasks(Path(unknown))
+
+
+def test_a_set_s_tasks_can_be_learned_with_the_settings_as_they_are():
+    for name in task_sets():
+        LearningSettings(tasks=load_tasks(Path(name)))  # their groups have rates

@@ -18,7 +18,7 @@ from schemas.feedback import LabelValue
 from schemas.interaction import Interaction, Payload, SpeakerRole, Timing, Turn
 from schemas.prediction import ExampleInput
 from streams.evaluate import BATCH, evaluate, in_batches, labelled
-from streams.recorded import Recorded
+from streams.readers.form import Recorded
 from streams.score import contexts
 from tests.learners.cases import DEPTH, MOVE, MOVES, SMALL, begun, folded
 

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigurationError
-from streams.recorded import PAUSE_S, WORDS_PER_SECOND, read, slug, talkmoves
+from streams.readers.form import PAUSE_S, WORDS_PER_SECOND, slug
+from streams.readers.talkmoves import talkmoves
+from streams.recorded import read
 
 WHOLE = Path(__file__).parents[3] / "shared" / "data" / "talkmoves" / "stream.jsonl.gz"
 

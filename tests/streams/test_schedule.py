@@ -19,7 +19,7 @@ from schemas.errors import ConfigurationError
 from schemas.feedback import Feedback
 from schemas.interaction import Interaction, Payload
 from schemas.topics import FEEDBACK, INTERACTION
-from streams.recorded import Recorded
+from streams.readers.form import Recorded
 from streams.schedule import LONGEST_BREAK_S, START, Classroom, Judged, Play, Said, delay_s, play, schedule, uniform
 
 STEP_S = 10.0

@@ -1,0 +1,1 @@
+"""Recorded classroom data sets, one reader a file; ``streams.recorded`` knows them all."""
