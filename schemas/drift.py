@@ -12,9 +12,9 @@ from schemas.event import Data
 class Drift(Data):
     """A detector saw the errors of a task change, or what is said to the model, at the example ``example``.
 
-    ``adwin`` and ``hddm_w`` watch the errors of ``task`` in ``cohort``: ``all``, a group, or one class of labels
-    (``label:CLASS``). ``ks`` and ``mmd`` watch the inputs, of which no label is needed: their ``task`` is ``input`` and
-    ``part`` says which part of it. ``before`` and ``after`` are means of what is watched. 1.1 added what is optional.
+    ``adwin`` and ``hddm_w`` watch the errors of ``task`` in ``cohort``, which is ``all`` or a group. ``ks`` and ``mmd``
+    watch the inputs, of which no label is needed: their ``task`` is ``input`` and ``part`` says which part of it.
+    ``before`` and ``after`` are means of what is watched. 1.1 added what is optional.
     """
 
     TYPE: ClassVar[str] = "edu.drift.v1"

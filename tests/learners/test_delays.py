@@ -28,8 +28,8 @@ def stream(seed: int, until_s: float = NOW_S) -> Iterator[Label]:
     return zip(names[come].tolist(), at[come].tolist(), delays[come].tolist(), strict=True)
 
 
-def heard(labels: Iterator[Label], settings: DelaySettings = DelaySettings()) -> Delays:
-    delays = Delays(settings)
+def heard(labels: Iterator[Label]) -> Delays:
+    delays = Delays()
     for name, at_s, delay_s in labels:
         delays.update("move", name, at_s, delay_s)
     return delays
