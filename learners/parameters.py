@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learners import modalities
 from learners.encode import DENSE, FIELDS
 from learners.settings import LearningSettings
 from learners.tasks import Task
@@ -23,13 +24,13 @@ def dense_shapes(settings: LearningSettings) -> dict[str, tuple[int, ...]]:
     for task in settings.tasks:
         shapes[f"head.{task.name}.weight"] = (settings.hidden, task.logits)
         shapes[f"head.{task.name}.bias"] = (task.logits,)
-    return shapes
+    return shapes | modalities.shapes(settings)
 
 
 def trunk_inputs(settings: LearningSettings) -> int:
     """How many numbers the trunk sees: embedded bags, dense features, and of each modality its vector and presence."""
-    modalities = [width + 1 for width in (settings.audio_dim, settings.video_dim) if width]
-    return FIELDS * settings.dim + DENSE + sum(modalities)
+    vectors = [width + 1 for width in (settings.audio_dim, settings.video_dim) if width]
+    return FIELDS * settings.dim + DENSE + sum(vectors)
 
 
 def linear_of(task: Task) -> str:
