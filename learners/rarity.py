@@ -27,17 +27,6 @@ class Met:
         k = len(output.probabilities) if output is not None and output.probabilities else 0
         return max((rarity(self.counts.get(task, {}), name, k) for name in classes_of(label, output)), default=0.0)
 
-    def expected(self, outputs: Mapping[str, Output]) -> float:
-        """The rarity in [0, 1] to be expected of the labels that ``outputs`` foresee: of the tasks the largest."""
-        return max((self._expected(task, output.probabilities) for task, output in outputs.items()), default=0.0)
-
-    def _expected(self, task: str, shares: Mapping[str, float] | None) -> float:
-        met = self.counts.get(task)
-        if not met or not shares:
-            return 0.0
-        k, total = len(shares), sum(shares.values())
-        return sum([share * rarity(met, name, k) for name, share in shares.items()]) / total if total else 0.0
-
     def to_bytes(self) -> bytes:
         """All counts as JSON."""
         return to_json(self.counts)

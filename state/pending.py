@@ -6,11 +6,13 @@ Keys and values of one session shard. Values are JSON; what they mean is decided
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from schemas.codec import encode
 from schemas.event import Part
-from schemas.feedback import Feedback, LabelValue
+from schemas.feedback import Feedback, FlagName, LabelValue
 from schemas.interaction import Turn
 from schemas.prediction import DeadLetter, ExampleInput, Prediction
 
@@ -21,7 +23,7 @@ def interaction_key(interaction: str) -> str:
 
 
 def labels_key(interaction: str) -> str:
-    """Where the labels given to an interaction so far are."""
+    """Where the labels and marks given to an interaction so far are."""
     return f"l:{interaction}"
 
 
@@ -65,6 +67,28 @@ class GivenLabel(Part):
     value: LabelValue
     feedback: str
 
+    @property
+    def replaced_as(self) -> tuple[str, str]:
+        """What a later word of the same rater must be about to replace it."""
+        return self.rater, f"label/{self.task}"
+
+
+class GivenMark(Part):
+    """A flag that stands, or how bad a rater found the model's output, in [0, 1]."""
+
+    rater: str
+    feedback: str
+    flag: FlagName | None = None
+    bad: float = 0.0
+
+    @property
+    def replaced_as(self) -> tuple[str, str]:
+        """What a later word of the same rater must be about to replace it."""
+        return self.rater, f"flag/{self.flag}" if self.flag else "output"
+
+
+Standing = GivenLabel | GivenMark
+
 
 class Early(Part):
     """A feedback that waits for its interaction. ``time_s`` is event time, ``arrived_ms`` the log's.
@@ -105,5 +129,7 @@ def pending_json(digest: str, time_s: float, seen: ExampleInput, prediction: byt
     return b"".join((head.encode(), encode(seen), b',"prediction":', prediction, b"}"))
 
 
-GIVEN = TypeAdapter(tuple[GivenLabel, ...])
+GIVEN: TypeAdapter[tuple[Standing, ...]] = TypeAdapter(
+    tuple[Annotated[Standing, Field(union_mode="left_to_right")], ...]
+)
 EARLY = TypeAdapter(tuple[Early, ...])

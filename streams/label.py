@@ -1,169 +1,26 @@
-"""Feedback arrives: join it to the prediction that it judges, late, early, repeated, contradicting or retracting."""
+"""Feedback arrives: decide whether it is repeated, refused, joined, or waits for what it judges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
-from learners.importance import disagreement, importance
-from schemas import topics
-from schemas.envelope import Origin, derive_id
+from schemas.envelope import Origin
 from schemas.errors import BadEvent
-from schemas.feedback import Feedback, Flag, Label, Preference, Rating, Retraction, Score
-from schemas.prediction import Example, Fate, FateKind
+from schemas.feedback import Retraction
 from state.pending import (
     EARLY,
-    GIVEN,
     Early,
-    GivenLabel,
     Pending,
     SeenFeedback,
     early_key,
     feedback_key,
     interaction_key,
-    labels_key,
     taken_back_key,
 )
-from state.store import Delete, Put, Write
-from streams.message import Message
-from streams.processor import Input, Output, conflict_or_repeat, dead_letter, dead_letter_of, fate_of, waiting_key
+from streams.join import Desk, fate_of_feedback, join
+from streams.processor import Input, conflict_or_repeat, dead_letter, dead_letter_of, fate_of, waiting_key
 
 NOT_THEIRS = BadEvent("takes back a judgement of another rater, or on another interaction", "not-theirs")
-
-
-@dataclass(slots=True)
-class Desk:
-    """What is on the table while a batch is joined: stored values with this batch's writes over them, and outputs."""
-
-    values: Mapping[str, bytes]
-    sent: Mapping[Origin, Sequence[Message]]
-    now: float
-    horizon_s: float
-    model: str
-    scales: Mapping[str, float] = field(default_factory=dict)
-    writes: dict[str, Write] = field(default_factory=dict)
-    outputs: list[Output] = field(default_factory=list)
-    adopted: list[Origin] = field(default_factory=list)
-
-    def get(self, key: str) -> bytes | None:
-        """The value of ``key`` as this batch has left it."""
-        write = self.writes.get(key)
-        if write is None:
-            return self.values.get(key)
-        return write.value if isinstance(write, Put) else None
-
-    def put(self, key: str, value: bytes, due: float | None) -> None:
-        """Write ``value``, to be looked at again at ``due``."""
-        self.writes[key] = Put(key, value, due)
-
-    def delete(self, key: str) -> None:
-        """Forget ``key``."""
-        self.writes[key] = Delete(key)
-
-    def publish(self, output: Output) -> None:
-        """Publish the outcome of an input, unless an earlier owner already has."""
-        (origin,) = output.causes
-        if origin in self.sent:
-            self.adopted.append(origin)
-        else:
-            self.outputs.append(output)
-
-    def led_elsewhere(self, origin: Origin) -> bool:
-        """Whether an earlier owner has published an outcome of this feedback, and it was no example."""
-        return origin in self.sent and all(m.topic != topics.EXAMPLE.name for m in self.sent[origin])
-
-
-def join(desk: Desk, early: Early, pending: Pending) -> None:
-    """Join a feedback to its prediction.
-
-    Predict-then-learn: the example carries the prediction made when the event arrived, never today's model's.
-    """
-    origin, data = Origin.parse(early.origin), early.data
-    if desk.led_elsewhere(origin):
-        desk.adopted.append(origin)
-        return
-    if early.time_s - pending.time_s > desk.horizon_s:
-        detail = f"came {(early.time_s - pending.time_s) / 86_400:.0f} days after its interaction"
-        desk.publish(fate_of(_fate("expired", early, detail), origin, data.session, early.arrived_ms))
-        return
-    given = GIVEN.validate_json(desk.get(labels_key(data.interaction)) or b"[]")
-    example = example_of(early, pending, given, desk.model, desk.scales)
-    if example is None:
-        detail = f"task {data.judgement.task} is not asked of {pending.input.role}s"  # type: ignore[union-attr]  # labels
-        desk.publish(fate_of(_fate("unlabelled", early, detail), origin, data.session, early.arrived_ms))
-        return
-    standing = standing_labels(given, early)
-    if standing != given:
-        desk.put(labels_key(data.interaction), GIVEN.dump_json(standing), None)
-    time = datetime.fromtimestamp(early.time_s, UTC)
-    desk.publish(Output(topics.EXAMPLE, desk.model, derive_id("example", early.id), time, example, (origin,)))
-
-
-def standing_labels(given: tuple[GivenLabel, ...], early: Early) -> tuple[GivenLabel, ...]:
-    """The labels that stand after this feedback: a rater's new label replaces the old, a retraction removes it."""
-    match early.data.judgement:
-        case Label(task=task, value=value):
-            kept = (label for label in given if (label.task, label.rater) != (task, early.data.rater))
-            return (*kept, GivenLabel(task=task, rater=early.data.rater, value=value, feedback=early.id))
-        case Retraction(feedback=taken_back):
-            return tuple(label for label in given if label.feedback != taken_back)
-        case _:
-            return given
-
-
-def example_of(
-    early: Early, pending: Pending, given: tuple[GivenLabel, ...], model: str, scales: Mapping[str, float]
-) -> Example | None:
-    """The example that a feedback and a prediction make; None for a label of a task that the model was not asked."""
-    data, judgement, said = early.data, early.data.judgement, pending.prediction
-    update: dict[str, object] = {}
-    surprise = None
-    flags: tuple[str, ...] = ()
-    match judgement:
-        case Label(task=task, value=value):
-            if said.outputs and task not in said.outputs:
-                return None
-            on_task = [label for label in given if label.task == task]
-            mine = next((label.feedback for label in on_task if label.rater == data.rater), None)
-            others = tuple(x.feedback for x in on_task if x.rater != data.rater and x.value != value)
-            update = {"kind": "label", "labels": {task: value}, "revises": mine, "contradicts": others}
-            asked = said.outputs.get(task)
-            surprise = disagreement(asked, value, scales.get(task, 1.0)) if asked is not None else None
-        case Score(value=score):
-            update = {"kind": "judgement", "score": score}
-        case Rating(value=rating):
-            update = {"kind": "judgement", "rating": rating}
-        case Preference(chosen=chosen, rejected=rejected):
-            update = {"kind": "judgement", "preference": (chosen, rejected)}
-        case Flag(name=name):
-            update = {"kind": "judgement", "flag": name}
-            flags = (name,)
-        case Retraction(feedback=taken_back):
-            update = {"kind": "retraction", "retracts": taken_back}
-    worth, reasons = importance(
-        pending.input.payload.text,
-        pending.input.language,
-        said.outputs,
-        disagreement=surprise,
-        flags=flags,
-        rarity=0.0,
-    )
-    found: dict[str, object] = {
-        "model": model,
-        "session": data.session,
-        "interaction": data.interaction,
-        "feedback": early.id,
-        "rater": data.rater,
-        "input": pending.input,
-        "predicted": said.outputs,
-        "predicted_by": said.version,
-        "importance": worth,
-        "reasons": reasons,
-        "delay_s": round(early.time_s - pending.time_s, 3),
-        "arrived_ms": early.arrived_ms,
-    }
-    return Example(**{**found, **update})  # type: ignore[arg-type]  # checked where they came in
 
 
 def take_feedback(desk: Desk, early: Early, input_: Input) -> None:
@@ -205,7 +62,7 @@ def wait(desk: Desk, key: str, going: Sequence[Early]) -> None:
     waiting = (*EARLY.validate_json(desk.get(key) or b"[]"), *going)
     desk.put(key, EARLY.dump_json(waiting), min(e.due for e in waiting))
     for early in going:
-        desk.put(waiting_key(Origin.parse(early.origin)), key.encode(), None)
+        desk.put(waiting_key(Origin.parse(early.origin)), key.encode())
 
 
 def release_early(desk: Desk, interaction: str) -> None:
@@ -253,7 +110,9 @@ def expire_early(desk: Desk, key: str) -> None:
             origin = Origin.parse(early.origin)
             desk.delete(waiting_key(origin))
             detail = f"what it judges ({key.partition(':')[2]}) did not come within the join horizon"
-            desk.publish(fate_of(_fate("expired", early, detail), origin, early.data.session, early.arrived_ms))
+            desk.publish(
+                fate_of(fate_of_feedback("expired", early, detail), origin, early.data.session, early.arrived_ms)
+            )
     left = tuple(early for early in waiting if early.due > desk.now)
     if left:
         desk.put(key, EARLY.dump_json(left), min(early.due for early in left))
@@ -263,13 +122,3 @@ def expire_early(desk: Desk, key: str) -> None:
 
 def _may_take_back(early: Early, target: SeenFeedback) -> bool:
     return (target.rater, target.interaction) == (early.data.rater, early.data.interaction)
-
-
-def _fate(kind: FateKind, early: Early, detail: str) -> Fate:
-    return Fate(
-        fate=kind,
-        input_type=Feedback.TYPE,
-        input_id=early.id,
-        origin=early.origin,
-        detail=detail,
-    )

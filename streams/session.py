@@ -24,7 +24,8 @@ from state.pending import (
     taken_back_key,
 )
 from state.store import Put
-from streams.label import Desk, expire_early, release_early, take_feedback
+from streams.join import Desk
+from streams.label import expire_early, release_early, take_feedback
 from streams.message import Record
 from streams.processor import Batch, Input, Plan, conflict_or_repeat, event_digest
 from streams.score import Predictor, Scoring, contexts, pending_of, prediction_event, published_prediction, score
@@ -73,7 +74,15 @@ class Session:
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Score the interactions, then join the feedback, then end what waited too long."""
-        desk = Desk(values, batch.sent, batch.now, self.scoring.horizon_s, self.scoring.model, self.scoring.scales)
+        rules = self.scoring
+        desk = Desk(
+            values=values,
+            sent=batch.sent,
+            now=batch.now,
+            horizon_s=rules.horizon_s,
+            model=rules.model,
+            scales=rules.scales,
+        )
         self._score(desk, batch)
         for input_ in batch.inputs:
             if isinstance(input_.event.data, Feedback):

@@ -25,7 +25,7 @@ def test_a_class_that_has_its_equal_share_is_not_rare_and_one_without_any_is_by_
 
 
 def test_before_any_label_nothing_is_rare() -> None:
-    assert Met().rarity("move", "press", MOVES) == Met().expected({"move": MOVES}) == 0
+    assert Met().rarity("move", "press", MOVES) == 0
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1_000)), st.integers(1, 10))
@@ -56,13 +56,6 @@ def test_the_level_of_a_scale_is_a_class() -> None:
         seen.meet("quality", 4.0, LEVELS)
     assert seen.counts == {"quality": {"4": 50}}
     assert seen.rarity("quality", 1.0, LEVELS) > seen.rarity("quality", 4.0, LEVELS) == 0
-
-
-def test_the_rarity_to_expect_is_the_mean_over_what_is_foreseen() -> None:
-    seen = met(none=90, press=9, revoicing=1)
-    rare = {name: seen.rarity("move", name, MOVES) for name in MOVES.probabilities or ()}
-    assert seen.expected({"move": MOVES}) == pytest.approx(0.2 * rare["press"] + 0.1 * rare["revoicing"])
-    assert seen.expected({"move": MOVES, "depth": Output(value=0.4)}) == seen.expected({"move": MOVES})
 
 
 def test_bytes_restore_the_counts() -> None:

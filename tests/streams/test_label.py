@@ -22,11 +22,12 @@ from builders import (
     session_processor,
 )
 
-from learners.importance import DISAGREEMENT, FLAGS, disagreement
+from learners.importance import DISAGREEMENT, FLAGS, RATED, disagreement
 from learners.tasks import Task
 from schemas import topics
 from schemas.envelope import Origin, derive_id
-from schemas.feedback import Feedback, Flag, Judgement, Preference, Rating, Score
+from schemas.event import Data, Event
+from schemas.feedback import Feedback, Flag, FlagName, Judgement, Preference, Rating, Score
 from schemas.prediction import DeadLetter, Example, Fate, Prediction
 from streams.message import Message
 from streams.processor import Batch, Output, message, waiting_key
@@ -274,6 +275,81 @@ def test_a_flag_is_worth_what_it_says() -> None:
     here.take(said("i"))
     example = only(here.take(judged("f", "i", Flag(kind="flag", name="breakthrough"))), Example)
     assert FLAGS["breakthrough"] in example.reasons.values()
+
+
+# What others have said of the same interaction.
+
+
+def flagged(id: str, name: FlagName, rater: str = "rater") -> Event[Data]:
+    return judged(id, "i", Flag(kind="flag", name=name), rater=rater)
+
+
+def rated(id: str, value: int, rater: str = "rater") -> Event[Data]:
+    return judged(id, "i", Rating(kind="rating", value=value), rater=rater)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_label_of_a_flagged_moment_says_so_and_is_worth_more(early: bool) -> None:
+    here, there = room(), room()
+    there.take(said("i"))
+    plain = only(there.take(label("f", "i")), Example)
+    events = [said("i"), flagged("g", "breakthrough"), flagged("h", "exemplary", "bob")]
+    example = by_feedback(here.take(*(events[::-1] if early else events), label("f", "i")))["f"]
+    assert example.flags == ("breakthrough", "exemplary")
+    marks = FLAGS["breakthrough"] + FLAGS["exemplary"]
+    assert example.importance == pytest.approx(min(plain.importance + marks, 1))
+
+
+def test_a_flag_that_two_raters_give_counts_once_and_one_taken_back_not_at_all() -> None:
+    here = room()
+    here.take(said("i"), flagged("g", "exemplary"), flagged("h", "exemplary", "bob"), flagged("k", "breakthrough"))
+    assert only(here.take(label("f0", "i")), Example).reasons["flag:exemplary"] == FLAGS["exemplary"]
+    back = only(here.take(retraction("r", "i", of="k")), Example)
+    assert back.flags == only(here.take(label("f1", "i")), Example).flags == ("exemplary",)
+
+
+def test_a_flag_after_others_names_all_that_stand() -> None:
+    here = room()
+    here.take(said("i"), flagged("g", "exemplary"))
+    example = only(here.take(flagged("h", "breakthrough")), Example)
+    assert (example.flag, example.flags) == ("breakthrough", ("breakthrough", "exemplary"))
+
+
+@pytest.mark.parametrize(
+    ("judgement", "bad"),
+    [
+        (Score(kind="score", value=10.0), 0.8),
+        (Score(kind="score", value=50.0), 0.0),
+        (Rating(kind="rating", value=1), 1.0),
+        (Rating(kind="rating", value=2), 0.5),
+        (Rating(kind="rating", value=5), 0.0),
+        (Preference(kind="preference", chosen="b", rejected=derive_id("prediction", "i")), 0.5),
+        (Preference(kind="preference", chosen=derive_id("prediction", "i"), rejected="b"), 0.0),
+        (Preference(kind="preference", chosen="a", rejected="b"), 0.0),
+    ],
+)
+def test_an_output_that_an_expert_found_bad_makes_its_label_worth_more(judgement: Judgement, bad: float) -> None:
+    here = room()
+    here.take(said("i"))
+    own = only(here.take(judged("g", "i", judgement)), Example)
+    example = only(here.take(label("f", "i")), Example)
+    assert example.reasons.get("rated", 0.0) == own.reasons.get("rated", 0.0) == pytest.approx(RATED * bad)
+
+
+def test_of_several_raters_the_worst_counts_and_of_one_rater_the_last() -> None:
+    here = room()
+    here.take(said("i"), rated("a", 1), rated("b", 2, "bob"))
+    assert only(here.take(label("f0", "i")), Example).reasons["rated"] == RATED
+    here.take(rated("c", 5))
+    assert only(here.take(label("f1", "i")), Example).reasons["rated"] == RATED * 0.5
+
+
+def test_an_example_says_what_others_said_of_its_task() -> None:
+    here = room()
+    here.take(said("i"), label("f0", "i", "press", rater="ann"), label("g", "i", 0.5, task="depth", rater="cid"))
+    here.take(label("f1", "i", "none", rater="bob"))
+    assert only(here.take(label("f2", "i", "press", rater="bob")), Example).others == {"ann": "press"}
+    assert only(here.take(label("f3", "i", "press", rater="eve")), Example).others == {"ann": "press", "bob": "press"}
 
 
 # What an earlier owner has published stays so, whatever the state knows now.
