@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from learners.encode import DENSE, FIELDS, Features, encode
-from schemas.interaction import SpeakerRole
+from schemas.interaction import Payload, SpeakerRole
 from schemas.prediction import ExampleInput
 from tests.learners.cases import SMALL, said
 
@@ -85,3 +87,39 @@ def test_turns_beyond_the_settings_reach_change_nothing():
 def test_a_typographic_apostrophe_is_an_apostrophe():
     found = encode([said("don’t"), said("don't")], SMALL)
     assert rows_of(found, 0) == rows_of(found, 1)
+
+
+HEARD = replace(SMALL, audio_dim=3, video_dim=2)
+
+
+def sensed(**payload: object) -> ExampleInput:
+    return ExampleInput(session="lesson", role="teacher", payload=Payload(text="why?", **payload))
+
+
+def test_a_vector_that_is_absent_or_of_another_length_is_zero_and_not_present():
+    found = encode([sensed(audio=(1, 2, 3)), sensed(audio=(1, 2), video=(4, 5), clarity=0.25), sensed()], HEARD)
+    assert found.audio.tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0]]
+    assert found.video.tolist() == [[0, 0], [4, 5], [0, 0]]
+    assert found.present.tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert found.clarity.tolist() == [1, 0.25, 1]
+
+
+def test_a_modality_that_the_settings_do_not_name_is_not_looked_at():
+    found = encode([sensed(audio=(1, 2, 3))], SMALL)
+    assert found.audio.shape == (1, 0)
+    assert found.present.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("known", [{"mastery": 0.0}, {"age": 0.0}])
+def test_what_is_unknown_differs_from_what_is_known_to_be_nought(known: dict[str, float]):
+    unknown = said("why?")
+    one, other = encode([unknown, unknown.model_copy(update=known)], SMALL).dense
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize("name", ["grade", "subject", "language"])
+def test_grade_subject_and_language_are_features_each_of_its_own(name: str):
+    plain, one = said("why?"), said("why?").model_copy(update={name: "seven"})
+    rows = [set(encode([given], SMALL).rows.tolist()) for given in (plain, one)]
+    assert rows[0] < rows[1]
+    assert len(rows[1] - rows[0]) == 1

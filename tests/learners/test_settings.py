@@ -31,6 +31,14 @@ def test_what_is_absent_has_its_default():
         ({"group_rates": {}}, "group"),
         ({"group_rates": {"move": "fast"}}, "group_rates"),
         ({"tasks": "moves"}, "task"),
+        ({"replay": "ewc"}, "replay"),
+        ({"replay": 1}, "replay"),
+        ({"schedule": "hourly"}, "schedule"),
+        ({"encoder": "bert"}, "encoder"),
+        ({"modality_dropout": 1.0}, "modality_dropout"),
+        ({"wait_low_s": 8}, "wait_low_s"),
+        ({"ewc_weight": -1}, "ewc_weight"),
+        ({"guidance_limit": -0.5}, "guidance_limit"),
     ],
 )
 def test_a_setting_that_cannot_be_is_an_error_that_names_it(wrong: dict[str, object], named: str):

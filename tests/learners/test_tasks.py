@@ -57,6 +57,21 @@ def test_a_task_that_contradicts_itself_is_refused(wrong: dict[str, object]):
         task_from(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"kind": "regression", "range": [0, 1], "constraint": "question_quality"}, "categorical"),
+        ({"kind": "categorical", "classes": ["no", "yes"], "constraint": "question_quality"}, "open"),
+        ({"kind": "categorical", "classes": ["no", "yes"], "constraint": "wait_time"}, "regression"),
+        ({"kind": "regression", "range": [0, 1], "constraint": "silence"}, "silence"),
+        ({"kind": "regression", "range": [0, 1], "agrees": ["smell"]}, "smell"),
+    ],
+)
+def test_a_task_is_guided_and_agrees_only_as_its_kind_allows(wrong: dict[str, object], problem: str):
+    with pytest.raises(ConfigurationError, match=problem):
+        task_from({"name": "task", **wrong})
+
+
 def test_a_task_survives_its_way_through_json():
     for task in default_tasks():
         assert task_from(task.to_dict()) == task
