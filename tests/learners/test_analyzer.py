@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from learners.analyzer import batch, forward, losses
+from learners.analyzer import batch, forward, losses, masked, see
 from learners.encode import encode
 from learners.parameters import EMBED, dense_shapes, table_widths
 from learners.targets import target, targets
+from schemas.interaction import Payload
 from tests.learners.cases import CLAIM, DEPTH, MOVE, SMALL, SUPPORT, said
 
 INPUTS = [said("why is it twelve?", before=[("student", "twelve")]), said("", "student"), said("okay", "unknown")]
@@ -73,3 +75,21 @@ def test_the_loss_of_other_tasks_is_the_binary_cross_entropy_of_every_logit(task
 
 def test_the_embedding_width_is_the_settings():
     assert table_widths(SMALL)[EMBED] == SMALL.dim
+
+
+def test_a_hidden_modality_is_as_if_it_had_never_been_there():
+    settings = replace(SMALL, audio_dim=3, video_dim=2)
+    both = INPUTS[0].model_copy(update={"payload": Payload(text="why?", audio=(1, 2, 3), video=(4, 5))})
+    heard = INPUTS[0].model_copy(update={"payload": Payload(text="why?", audio=(1, 2, 3))})
+    hidden = masked(batch(encode([both], settings)), torch.tensor([[1.0, 0.0]]))
+    alone = batch(encode([heard], settings))
+    assert torch.equal(hidden.video, alone.video)
+    assert torch.equal(hidden.audio, alone.audio)
+    assert torch.equal(hidden.present, alone.present)
+
+
+def test_the_trunk_sees_as_many_numbers_as_it_has_rows():
+    settings = replace(SMALL, audio_dim=3, video_dim=2)
+    given = batch(encode(INPUTS, settings))
+    parameters = {EMBED: torch.zeros(len(given.touched), SMALL.dim)}
+    assert see(parameters, given, ()).inputs.shape == (len(INPUTS), dense_shapes(settings)["trunk.weight"][0])
