@@ -25,10 +25,15 @@ EXAMPLES = TypeAdapter(tuple[TrainExample, ...])
 
 
 def set_probe(state: dict[str, npt.NDArray[Any]], examples: Sequence[TrainExample]) -> None:
-    """Ask ``examples`` from now on; what an earlier probe scored is forgotten."""
+    """Ask ``examples``, too, from now on; what the smaller probe scored is forgotten.
+
+    A probe may come in several requests: an event holds 900,000 bytes, and its examples are not kept waiting.
+    """
+    before = _examples(state[PROBE].tobytes()) if PROBE in state else ()
+    whole = tuple({example.id: example for example in (*before, *examples)}.values())
     for name in [name for name in state if name.startswith(PROBE)]:
         del state[name]
-    state[PROBE] = np.frombuffer(EXAMPLES.dump_json(tuple(examples), exclude_defaults=True), dtype=np.uint8).copy()
+    state[PROBE] = np.frombuffer(EXAMPLES.dump_json(whole, exclude_defaults=True), dtype=np.uint8).copy()
 
 
 def probe_now(model: Model) -> tuple[dict[str, float], tuple[str, ...]]:

@@ -34,8 +34,8 @@ class TrainRequest(Data):
     """The manifest of a train request; sample weights (float32 ``weights.new``, ``weights.replayed``) are its tensors.
 
     ``genesis`` begins a lineage under ``settings``; ``step`` is one gradient step; ``reset`` goes back to the snapshot
-    of ``version``; ``probe`` sets examples aside that the model is asked now and then and never learns from. 1.1 added
-    ``probe``, ``consolidate`` and the flags of an example.
+    of ``version``; ``probe`` sets examples aside, beside earlier ones, that the model is asked now and then and never
+    learns from. 1.1 added ``probe``, ``consolidate`` and the flags of an example.
     """
 
     TYPE: ClassVar[str] = "edu.train-request.v1"

@@ -11,6 +11,7 @@ from learners.fold import fold
 from learners.metrics import Prequential
 from learners.model import served_view, trained_digest
 from learners.predict import predict
+from learners.probe import EXAMPLES
 from learners.snapshot import restore, snapshot
 from schemas.errors import UnusableEvent
 from schemas.training import TrainRequest
@@ -77,10 +78,13 @@ def test_a_model_restored_between_two_evaluations_scores_the_same():
     assert trained_digest(straight) == trained_digest(broken)
 
 
-def test_a_new_probe_forgets_the_scores_of_the_old():
+def test_a_probe_may_come_in_several_requests_and_forgets_what_the_smaller_one_scored():
     model, _ = folded_on(4)
-    model, _ = fold(model, probe_request(moves(200, 3)), {}, "probe-2", model.next_offset)
+    for n in range(2):  # the second brings nothing new
+        model, _ = fold(model, probe_request(moves(200, 3)), {}, f"probe-{n}", model.next_offset)
     assert [name for name in model.state if name.startswith("probe")] == ["probe"]
+    asked = EXAMPLES.validate_json(model.state["probe"].tobytes())
+    assert [e.id for e in asked] == [e.id for e in (*PROBE, *moves(200, 3))]
 
 
 def test_a_label_that_cannot_be_makes_no_probe():
