@@ -45,7 +45,7 @@ def bootstrap(
     again = (draw.integers(len(rows), size=len(rows)) for _ in range(draws if len(rows) > 1 else 0))
     found = [figure(np.concatenate([rows[n] for n in chosen])) for chosen in again]
     value = figure(np.concatenate(rows)) if rows else float("nan")
-    return _between(value, np.asarray(found, dtype=np.float64), level)
+    return between(value, np.asarray(found, dtype=np.float64), level)
 
 
 def bootstrap_mean(values: Sequence[float] | Floats, seed: int, *, draws: int = DRAWS, level: float = 0.95) -> Interval:
@@ -53,7 +53,7 @@ def bootstrap_mean(values: Sequence[float] | Floats, seed: int, *, draws: int = 
     given = np.asarray(values, dtype=np.float64)
     chosen = np.random.default_rng(seed).integers(len(given), size=(draws, len(given))) if len(given) > 1 else None
     found = given[chosen].mean(axis=1) if chosen is not None else np.empty(0)
-    return _between(float(given.mean()) if len(given) else float("nan"), found, level)
+    return between(float(given.mean()) if len(given) else float("nan"), found, level)
 
 
 def bootstrap_sums(
@@ -68,7 +68,7 @@ def bootstrap_sums(
     times = draw.multinomial(units, np.full(units, 1 / units), size=draws) if units > 1 else np.empty((0, units))
     found = [figure(total.reshape(sums.shape[1:])) for total in times @ flat]
     value = figure(sums.sum(axis=0)) if units else float("nan")
-    return _between(value, np.asarray(found, dtype=np.float64), level)
+    return between(value, np.asarray(found, dtype=np.float64), level)
 
 
 def rows_by_unit(units: Sequence[Hashable]) -> list[Counts]:
@@ -79,7 +79,8 @@ def rows_by_unit(units: Sequence[Hashable]) -> list[Counts]:
     return [np.array(rows, dtype=np.int64) for rows in found.values()]
 
 
-def _between(value: float, found: Floats, level: float) -> Interval:
+def between(value: float, found: Floats, level: float) -> Interval:
+    """``value`` with the interval in which a share ``level`` of the resampled figures ``found`` lies, NaN left out."""
     known = found[~np.isnan(found)]
     if not len(known):
         return Interval(value, float("nan"), float("nan"))
