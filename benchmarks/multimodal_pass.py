@@ -1,0 +1,170 @@
+"""One online pass: every moment is predicted when it comes, every label is learned from when it comes, once.
+
+A label's prediction is the one made when its moment came. Beside the model, as in curation: how far each rater can be
+trusted, how late labels are, whether errors rise, whether what is said to the model changes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.multimodal_stream import OPEN, QUESTION, Moment
+from learners.delays import Delays
+from learners.drift import DriftMonitor
+from learners.entry import Entry, MemorySettings, entry
+from learners.fold import fold
+from learners.importance import disagreement
+from learners.memory import Memory, admit
+from learners.model import Model, served_view
+from learners.population import Population
+from learners.predict import predict
+from learners.replay import sample
+from learners.request import NEW, REPLAYED
+from learners.settings import LearningSettings
+from learners.sketch import sketch
+from learners.trust import Trust
+from schemas.prediction import Output
+from schemas.training import TrainExample, TrainRequest
+
+NEW_EXAMPLES, REPLAYED_EXAMPLES = 32, 32
+MEMORY = MemorySettings()
+WINDOW_S = 600.0  # of the rate of open questions: ten minutes, renewed every ten
+SETTLED_S = 3_600.0  # from when rates are asked for: the delays are known by then
+
+
+class Rate(NamedTuple):
+    """Of the moments of one window, at its end: how many there are, and the share of open questions, as raters call
+    them: of all moments, of those labelled by then, and of all by the delays known by then."""
+
+    moments: int
+    truth: float
+    naive: float
+    corrected: float
+
+
+class Alarm(NamedTuple):
+    """A detector saw a change at ``at_s``."""
+
+    at_s: float
+    what: str
+
+
+@dataclass
+class Lesson:
+    """A pass under way: the moments ahead, and all that was learned of those behind."""
+
+    moments: Sequence[Moment]
+    lines: int
+    seed: int
+    model: Model
+    memory: Memory = field(default_factory=lambda: Memory.of(MEMORY))
+    kept: dict[str, TrainExample] = field(default_factory=dict)
+    predicted: list[dict[str, Output]] = field(default_factory=list)
+    trust: Trust = field(default_factory=Trust)
+    delays: Delays = field(default_factory=Delays)
+    errors: DriftMonitor = field(default_factory=DriftMonitor)
+    population: Population = field(default_factory=Population)
+    rates: list[Rate] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    labels: int = 0
+
+    @classmethod
+    def begin(cls, moments: Sequence[Moment], lines: int, settings: LearningSettings, seed: int) -> Lesson:
+        """Before the first of ``lines`` moments; those after them are never met."""
+        manifest = TrainRequest(
+            kind="genesis", model="multimodal", seed=seed, reason="bench", settings=settings.to_dict()
+        )
+        return cls(moments, lines, seed, fold(None, manifest, {}, "genesis", 0)[0])
+
+    def due(self) -> list[int]:
+        """The moments whose labels come before the pass ends, in that order."""
+        end = self.moments[self.lines - 1].at_s
+        came = [
+            (m.due_s, n) for n, m in enumerate(self.moments[: self.lines]) if m.due_s is not None and m.due_s <= end
+        ]
+        return [n for _, n in sorted(came)]
+
+    def go(self, meet: Callable[[int], None]) -> None:
+        """Take the whole pass. ``meet`` is told before every step how many moments have come."""
+        due = self.due()
+        for first in range(0, len(due), NEW_EXAMPLES):
+            came = due[first : first + NEW_EXAMPLES]
+            self._predict(max(self._due_s(n) for n in came))
+            meet(len(self.predicted))
+            weights = [self._hear(n) for n in came]
+            self._learn(came, weights)
+
+    def _due_s(self, number: int) -> float:
+        return self.moments[number].due_s or 0.0
+
+    def _predict(self, until_s: float) -> None:
+        """Predict what has come by ``until_s`` with the model that serves."""
+        begun = len(self.predicted)
+        came = self.moments[begun : min(bisect_right(self.moments, until_s, key=lambda m: m.at_s), self.lines)]
+        self.predicted += predict(served_view(self.model), [moment.example.input for moment in came])
+        for moment in came:
+            for seen in self.population.update(moment.example.id, sketch(moment.example.input)):
+                self.alarms.append(Alarm(moment.at_s, f"{seen.detector} of {seen.part}"))
+
+    def _hear(self, number: int) -> float:
+        """Judge by a label that comes, and be judged by it; the weight of its example."""
+        now, moment, said = self._due_s(number), self.moments[number], self.predicted[number]
+        self._ask_rates(now)
+        self.labels += 1
+        example = moment.example
+        for task in self.model.settings.tasks:
+            label = example.labels[task.name]
+            lowest, highest = task.range or (0.0, 1.0)
+            error = disagreement(said[task.name], label, highest - lowest)
+            for seen in self.errors.update(task.name, None, error, example.id):
+                if seen.after > seen.before:  # a fall is what learning is for
+                    self.alarms.append(Alarm(now, f"{seen.detector} of errors in {task.name}"))
+        called = example.labels[QUESTION]
+        self.trust.update(example.rater, QUESTION, called, said[QUESTION])
+        self.delays.update(QUESTION, str(called), moment.at_s, example.delay_s)
+        return self.trust.weight(example.rater)
+
+    def _ask_rates(self, now: float) -> None:
+        """Ask at the end of every window that ends by ``now``, in turn."""
+        while (end := SETTLED_S + WINDOW_S * (len(self.rates) + 1)) <= now:
+            within = self._of_window(end)
+            come = [m for m in within if m.due_s is not None and m.due_s <= end]
+            corrected = self.delays.rates(QUESTION, end, end - WINDOW_S)
+            self.rates.append(Rate(len(within), _open(within), _open(come), corrected.get(OPEN, 0.0)))
+
+    def _of_window(self, end: float) -> Sequence[Moment]:
+        first = bisect_right(self.moments, end - WINDOW_S, key=lambda m: m.at_s)
+        return self.moments[first : bisect_right(self.moments, end, key=lambda m: m.at_s)]
+
+    def _learn(self, came: Sequence[int], weights: Sequence[float]) -> None:
+        """One step of the fold from these examples, beside as many remembered ones; then they may be remembered too."""
+        again = sample(self.memory, REPLAYED_EXAMPLES, self.model.steps)
+        new = tuple(self.moments[n].example for n in came)
+        replayed = tuple(self.kept[id_] for id_ in again.ids)
+        request = TrainRequest(
+            kind="step", model="multimodal", seed=self.model.steps, reason="bench", new=new, replayed=replayed
+        )
+        rehearsed = [weight * self.trust.weight(one.rater) for one, weight in zip(replayed, again.weights, strict=True)]
+        arrays = {NEW: np.array(weights, dtype=np.float32), REPLAYED: np.array(rehearsed, dtype=np.float32)}
+        at = self.model.next_offset
+        self.model, _ = fold(self.model, request, arrays, f"request-{at}", at)
+        self.kept |= {one.id: one for one in new}
+        self.memory, left = admit(self.memory, *(_entry(self.moments[n]) for n in came))
+        for id_ in (*left, *(one.id for one in new if one.id not in self.memory.entries)):
+            self.kept.pop(id_, None)
+
+
+def _entry(moment: Moment) -> Entry:
+    """All moments are worth the same."""
+    one = moment.example
+    came_ms = round(1000 * (moment.due_s or 0.0))
+    return entry(MEMORY, one.id, 1.0, str(one.labels[QUESTION]), one.input.learner, one.rater, came_ms)
+
+
+def _open(found: Sequence[Moment]) -> float:
+    return sum(moment.example.labels[QUESTION] == OPEN for moment in found) / max(len(found), 1)
