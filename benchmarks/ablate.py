@@ -229,7 +229,7 @@ def drawn(told: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str,
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked, print what each part adds."""
     parser = arguments(__doc__, "currere bench ablate --seeds 5 --plots plots --json")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of everything (default: 3)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of everything (default: 5)")
     parser.add_argument("--parts", nargs="+", choices=[part.name for part in PARTS], help="only these (default: all)")
     parser.add_argument("--data", type=Path, default=TALKMOVES, help="TalkMoves, .jsonl.gz")
     parser.add_argument("--simulator", type=Path, default=SIMULATOR, help="program that prints the simulated stream")

@@ -11,7 +11,6 @@ import xxhash
 
 from benchmarks.ablate_data import FITS, Item, Stream
 from benchmarks.ablate_parts import Recipe
-from learners.caps import capped
 from learners.delays import Delays
 from learners.entry import entry
 from learners.fold import fold
@@ -23,19 +22,21 @@ from learners.paired import BLOCKS
 from learners.predict import predict
 from learners.rarity import Met
 from learners.replay import sample
-from learners.request import NEW, REPLAYED
+from learners.request import NEW, REPLAYED, Weights
 from learners.settings import LearningSettings
 from learners.tasks import Task
 from learners.trust import Trust, TrustSettings
 from schemas.prediction import Output
 from schemas.training import TrainExample, TrainRequest
+from streams.compose import sample_weights
 
 Floats = npt.NDArray[np.float64]
+TIMED = "question_type"  # the task whose labels are late
 STEP, ASKED = 32, 256  # examples a step, and items asked at once
 
 
 class Curator:
-    """What the curate role knows of a stream, and how it weighs it."""
+    """What the curate role knows of a stream, and how it weighs it. It is told when the world changed."""
 
     def __init__(self, recipe: Recipe, drift_s: float | None) -> None:
         self.recipe, self.drift_s = recipe, drift_s
@@ -45,31 +46,26 @@ class Curator:
         self.delays, self.met = Delays(), Met()
         self.widths = {task.name: task.range[1] - task.range[0] for task in recipe.learning.tasks if task.range}
 
-    def replayed(self, seed: int) -> tuple[tuple[TrainExample, ...], list[float]]:
-        """Remembered examples to replay, and their weights."""
+    def request(self, new: Sequence[TrainExample], at_s: Sequence[float], seed: int) -> tuple[TrainRequest, Weights]:
+        """The request of ``new`` examples, and of remembered ones."""
         found = sample(self.memory, STEP, seed)
-        examples = tuple(self.kept[id_] for id_ in found.ids)
-        return examples, [w * self.trust.weight(one.rater) for w, one in zip(found.weights, examples, strict=True)]
-
-    def weights(self, new: Sequence[TrainExample], worth: Sequence[float], at_s: Sequence[float]) -> list[float]:
-        """What each new example counts: its rater's trust, its class's delay, its importance beside the others'."""
-        memory, mean = self.recipe.memory, sum(worth) / len(worth) or 1.0
-        late = self._late(new, at_s)
-        each = [
-            self.trust.weight(one.rater) * delayed * (value / mean) ** memory.importance_power
-            for one, value, delayed in zip(new, worth, late, strict=True)
-        ]
-        each = capped(each, [one.input.learner for one in new], memory.learner_share)
-        return capped(each, [one.rater for one in new], memory.rater_share)
+        replayed = tuple(self.kept[id_] for id_ in found.ids)
+        request = TrainRequest(kind="step", model="bench", seed=seed, reason="bench", new=tuple(new), replayed=replayed)
+        first, again = sample_weights(
+            self.recipe.memory, new, replayed, found.weights, self.trust.weight,
+            self.recipe.learning.replay_weight, self._late(new, at_s),
+        )  # fmt: skip
+        return request, {NEW: np.array(first, dtype=np.float32), REPLAYED: np.array(again, dtype=np.float32)}
 
     def _late(self, new: Sequence[TrainExample], at_s: Sequence[float]) -> list[float]:
         """The weight of each label's class for how late it comes, since the stream or the drift began."""
         if not self.recipe.delay_weights or self.drift_s is None:
             return [1.0] * len(new)
-        now = max(at + one.delay_s for at, one in zip(at_s, new, strict=True))
-        since = self.drift_s if now > self.drift_s else 0.0
-        found = self.delays.weights("question_type", now, since)
-        return [found.get(str(one.labels.get("question_type")), 1.0) for one in new]
+        found = self.delays.weights(TIMED)
+        began = self.delays.began
+        return [
+            found.get(str(one.labels[TIMED]), 1.0) if at >= began else 1.0 for one, at in zip(new, at_s, strict=True)
+        ]
 
     def judge(self, new: Sequence[TrainExample], said: Sequence[Mapping[str, Output]]) -> list[float]:
         """The importance of each new example; whose labels agree is noted."""
@@ -98,7 +94,9 @@ class Curator:
         self.kept = {id_: self.kept[id_] for id_ in self.memory.entries}
         if self.recipe.delay_weights and self.drift_s is not None:
             for one, at in zip(new, at_s, strict=True):
-                self.delays.update("question_type", str(one.labels["question_type"]), at, one.delay_s)
+                self.delays.update(TIMED, str(one.labels[TIMED]), at, one.delay_s)
+                if self.delays.now >= self.drift_s > self.delays.began:
+                    self.delays.restart(self.drift_s)
 
 
 def _class_of(example: TrainExample) -> str:
@@ -116,13 +114,9 @@ def run(stream: Stream, recipe: Recipe, seed: int) -> dict[str, Floats]:
     for offset, first in enumerate(range(0, len(stream.learn), STEP), 1):
         new, at_s = tuple(stream.learn[first : first + STEP]), stream.at_s[first : first + STEP]
         worth = curator.judge(new, predict(served_view(model), [one.input for one in new]))
-        replayed, again = curator.replayed(draw.getrandbits(32))
-        weights = {NEW: curator.weights(new, worth, at_s), REPLAYED: again}
-        request = TrainRequest(
-            kind="step", model="bench", seed=draw.getrandbits(32), reason="bench", new=new, replayed=replayed
-        )
-        arrays = {name: np.array(values, dtype=np.float32) for name, values in weights.items()}
-        model, _ = fold(model, request, arrays, f"request-{offset}", offset)
+        judged = [one.model_copy(update={"importance": value}) for one, value in zip(new, worth, strict=True)]
+        request, weights = curator.request(judged, at_s, draw.getrandbits(32))
+        model, _ = fold(model, request, weights, f"request-{offset}", offset)
         curator.keep(new, worth, at_s)
     return {name: ask(model, items) for name, items in stream.probes.items()}
 
