@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -81,10 +82,13 @@ class Delays:
     def __init__(self, settings: DelaySettings = DelaySettings()) -> None:
         self.settings = settings
         self.tasks: dict[str, Arrivals] = {}
-        self.now = -np.inf  # the latest time that a label came
+        self.now = -inf  # the latest time that a label came
+        self.began = inf  # of the first item, or of the last change: what came before is not like what comes
 
     def update(self, task: str, name: str, at_s: float, delay_s: float) -> None:
         """Count a label of class ``name`` that came ``delay_s`` seconds after its item, which was at ``at_s``."""
+        if not self.tasks:
+            self.now, self.began = at_s + delay_s, at_s
         before, self.now = self._cell(), max(self.now, at_s + delay_s)
         if self._cell() != before:
             for arrivals in self.tasks.values():
@@ -170,18 +174,24 @@ class Delays:
             rates /= rates.sum()
         return dict(zip(classes, rates.tolist(), strict=True))
 
-    def weights(self, task: str, now: float, since: float) -> dict[str, float]:
-        """The weight of each class among labels of items since ``since``: 1 / P(it has come by now | class), clipped.
+    def restart(self, at_s: float) -> None:
+        """The stream has changed: weights make up for what is late since ``at_s``."""
+        self.began = at_s
+
+    def weights(self, task: str) -> dict[str, float]:
+        """The weight of each class among labels of items since ``began``: 1 / P(it has come by now | class), clipped.
 
         The mean over the labels counted since then is one; so in the long run each weight is, whatever the delays:
         late classes are short only where something began lately, the stream itself or a drift.
         """
         classes, counts, starts, ends = self._counted(task)
-        shares = _shares(classes, counts, now - ends, self.settings.prior)
-        span = max(now - since, self.settings.pane_s)
+        if not classes:
+            return {}
+        shares = _shares(classes, counts, self.now - ends, self.settings.prior)
+        span = max(self.now - self.began, self.settings.pane_s)
         raw = np.array([1 / max(shares.arrived_since(name, span), self.settings.least) for name in classes])
-        seen = counts[starts >= since - self.settings.pane_s / 2].sum(axis=(0, 2))
-        mean = float(raw @ seen / seen.sum()) if seen.sum() else 1.0
+        seen = counts[starts >= self.began - self.settings.pane_s / 2].sum(axis=(0, 2))
+        mean = float(raw @ seen / seen.sum()) if seen.sum() else float(raw.mean())
         return dict(zip(classes, (raw / mean).tolist(), strict=True))
 
     def to_bytes(self) -> bytes:
@@ -190,13 +200,14 @@ class Delays:
             task: {"classes": list(held.classes), "panes": [[*pane, classes] for pane, classes in held.panes.items()]}
             for task, held in self.tasks.items()
         }
-        return to_json({"now": None if self.now == -np.inf else self.now, "tasks": tasks})
+        return to_json({"times": [self.now, self.began] if tasks else None, "tasks": tasks})
 
     @classmethod
     def from_bytes(cls, value: bytes, settings: DelaySettings = DelaySettings()) -> Delays:
         """The inverse of ``to_bytes``. Raises ValueError, KeyError, TypeError."""
         found, delays = from_json(value), cls(settings)
-        delays.now = -np.inf if found["now"] is None else float(found["now"])
+        if found["times"] is not None:
+            delays.now, delays.began = map(float, found["times"])
         for task, held in found["tasks"].items():
             panes = {
                 (level, number): {name: {int(place): n for place, n in bins.items()} for name, bins in classes.items()}

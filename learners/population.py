@@ -27,6 +27,7 @@ from learners.sketch import NUMBERS, PARTS, WIDTH, Row
 VECTORS = ("words", "audio", "video")
 PAIRS = tuple(combinations(VECTORS, 2))
 PRODUCTS, COSINES = 32, 16  # features of a pair; beside its numbers, of a feature vector
+MOST_MET = 1_000  # interactions known by a hash, so that a second label on one shows it no second time
 TELLING = 3  # examples named as those that show a change most
 
 
@@ -35,14 +36,16 @@ class PopulationSettings:
     """Panes of ``pane`` inputs; ``reference`` panes are compared with the last ``recent`` ones.
 
     ``alpha`` is the chance of one false alarm of one part at one comparison, as if inputs were independent; since those
-    of a lesson are not, ``effect`` is the least distance of means, in standard deviations, that is told of.
+    of a lesson are not, ``effect`` is the least distance of means, in standard deviations, and ``distance`` the least
+    of a number's distributions, in [0, 1], that are told of.
     """
 
     pane: int = 50
     reference: int = 24
     recent: int = 10
-    alpha: float = 1e-5
+    alpha: float = 1e-6
     effect: float = 0.3
+    distance: float = 0.2
 
 
 class ShiftSeen(NamedTuple):
@@ -81,7 +84,18 @@ class Population:
         self.parts: dict[str, Part] = {}
         self.numbers: list[Row] = []  # panes of numbers: the reference's, then the recent ones
         self.open: list[tuple[str, Row]] = []
+        self.met: dict[int, None] = {}
         self.n = 0
+
+    def meets(self, interaction: str) -> bool:
+        """Whether ``interaction`` was not met before, as far as is remembered; from now on it was."""
+        place = crc32(interaction.encode())
+        if place in self.met:
+            return False
+        self.met[place] = None
+        if len(self.met) > MOST_MET:
+            del self.met[next(iter(self.met))]
+        return True
 
     def update(self, example: str, row: Row) -> list[ShiftSeen]:
         """Show one input; what a pane that it completes shows to have changed."""
@@ -139,7 +153,7 @@ class Population:
             if min(len(one), len(two)) >= self.settings.pane and max(one.max(), two.max()) > min(one.min(), two.min()):
                 tried.append((name, one, two, *ks(one, two)))
         for (name, one, two, statistic, _), p in zip(tried, holm([each[-1] for each in tried]), strict=True):
-            if p <= self.settings.alpha and statistic >= self.settings.effect / 2:
+            if p <= self.settings.alpha and statistic >= self.settings.distance:
                 found.append(ShiftSeen(name, "ks", float(one.mean()), float(two.mean()), statistic, p, self.n, example))
         if found:
             self.numbers = []
@@ -149,6 +163,7 @@ class Population:
         """Everything, as safetensors."""
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "open": np.array([row for _, row in self.open], np.float32).reshape(-1, WIDTH),
+            "met": np.array(list(self.met), np.uint32),
             "numbers": np.array(self.numbers, np.float32).reshape(-1, self.settings.pane, len(NUMBERS)),
         }
         for name, part in self.parts.items():
@@ -178,6 +193,7 @@ class Population:
         length = int.from_bytes(value[:8], "little")
         said, found = json.loads(json.loads(value[8 : 8 + length])["__metadata__"]["said"]), cls(settings)
         found.n, found.numbers = said["n"], list(arrays["numbers"])
+        found.met = dict.fromkeys(arrays["met"].tolist())
         found.open = list(zip(said["ids"], arrays["open"], strict=True))
         for name, (panes, held, counts) in said["parts"].items():
             scale = (arrays[f"{name}.mean"], arrays[f"{name}.deviation"]) if f"{name}.mean" in arrays else None

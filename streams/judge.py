@@ -1,4 +1,5 @@
-"""Curate's judgement of the model: prequential quality by task and delay, and drift of its errors."""
+"""Curate's judgement of the model: prequential quality by task and delay, drift of its errors and of what it is told,
+and how late labels are."""
 
 from __future__ import annotations
 
@@ -7,30 +8,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from learners.drift import DriftMonitor, DriftSeen, DriftStateRefused
+from learners.delays import Delays
+from learners.drift import ALL, DriftMonitor, DriftSeen, DriftStateRefused
 from learners.importance import disagreement
 from learners.metrics import Prequential
+from learners.population import Population, ShiftSeen
+from learners.sketch import sketch
 from schemas import topics
 from schemas.drift import Drift
 from schemas.envelope import derive_id
+from schemas.feedback import LabelValue
 from schemas.prediction import Example
 from state.store import Delete, Put, Write
 from streams.processor import Output
 
 LOG = logging.getLogger("streams.judge")
 QUALITY, DRIFT = "q", "d:"  # keys: prequential quality, and the detectors of a task
+DELAYS, SHIFT = "late", "shift"  # keys: how late labels are, and the references of the population
+INPUT = "input"  # the task that a shift of the population is of
 
 
 @dataclass
 class Judge:
-    """Both judgements while a batch is curated."""
+    """All judgements while a batch is curated."""
 
     quality: Prequential
     monitor: DriftMonitor
     scales: Mapping[str, float]
+    delays: Delays
+    population: Population
     _refused: set[str]  # tasks whose stored detectors are of no use
-    _seen: list[tuple[DriftSeen, Example, str]] = field(default_factory=list)
+    _seen: list[tuple[DriftSeen | ShiftSeen, Example]] = field(default_factory=list)
     _heard: set[str] = field(default_factory=set)
+    _weights: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, values: Mapping[str, bytes], scales: Mapping[str, float]) -> Judge:
@@ -46,20 +56,54 @@ class Judge:
             except DriftStateRefused as error:
                 LOG.warning("drift detectors of %s begin anew: %s", task, error)
                 refused.add(task)
-        quality = values.get(QUALITY)
-        return cls(Prequential.from_bytes(quality) if quality else Prequential(), monitor, scales, refused)
+        quality, late, shift = (values.get(key) for key in (QUALITY, DELAYS, SHIFT))
+        return cls(
+            Prequential.from_bytes(quality) if quality else Prequential(),
+            monitor,
+            scales,
+            Delays.from_bytes(late) if late else Delays(),
+            Population.from_bytes(shift) if shift else Population(),
+            refused,
+        )
 
-    def hear(self, example_id: str, data: Example) -> None:
-        """Hold the label against the prediction made then, if the model was asked then."""
+    def hear(self, example_id: str, data: Example, time_s: float) -> None:
+        """Hold the label, given at ``time_s``, against the prediction made then, if the model was asked then."""
+        before = len(self._seen)
         for task, label in data.labels.items():
             self._heard.add(task)
+            if isinstance(label, str) and data.revises is None:
+                self.delays.update(task, label, time_s - data.delay_s, data.delay_s)
             output = data.predicted.get(task)
             self.quality.update(task, label, output, data.delay_s)
             if output is not None:
                 error = disagreement(output, label, self.scales.get(task, 1.0))
                 cohort = data.input.group if data.input else None
                 found = self.monitor.update(task, cohort, error, example_id)
-                self._seen += [(seen, data, example_id) for seen in found]
+                self._seen += [(drift, data) for drift in found]
+        if any(is_alarm(seen) for seen, _ in self._seen[before:]):
+            self.delays.restart(time_s)
+
+    def meet(self, example_id: str, data: Example, time_s: float) -> None:
+        """Look at the input of somebody who consents, once whatever the number of its labels."""
+        if data.input is not None and self.population.meets(data.interaction):
+            found = self.population.update(example_id, sketch(data.input))
+            self._seen += [(seen, data) for seen in found]
+            if found:
+                self.delays.restart(time_s)
+
+    def delay_weight(self, labels: Mapping[str, LabelValue], at_s: float) -> float:
+        """The factor by which an example of an item at ``at_s`` makes up for labels of its class that are still out.
+
+        The mean over its tasks; 1 of an item from before the last change. See ``learners.delays.Delays.weights``.
+        """
+        if at_s < self.delays.began or not labels:
+            return 1.0
+        for task in labels.keys() - self._weights.keys():
+            self._weights[task] = self.delays.weights(task)
+        found = [
+            self._weights[task].get(label, 1.0) if isinstance(label, str) else 1.0 for task, label in labels.items()
+        ]
+        return sum(found) / len(found)
 
     def writes(self) -> list[Write]:
         """What the store must keep of what was heard, and forget because it is of no use."""
@@ -67,25 +111,15 @@ class Judge:
         found: list[Write] = [Put(f"{DRIFT}{task}", self.monitor.task_bytes(task)) for task in heard]
         found += [Delete(f"{DRIFT}{task}") for task in sorted(self._refused.difference(heard))]
         if self._heard:
-            found.append(Put(QUALITY, self.quality.to_bytes()))
+            found += [Put(QUALITY, self.quality.to_bytes()), Put(DELAYS, self.delays.to_bytes())]
+            found.append(Put(SHIFT, self.population.to_bytes()))
         return found
 
     def drifts(self, model: str) -> Iterable[Output]:
         """The drifts seen in this batch, each named after the example at which it was seen."""
-        for seen, data, example_id in self._seen:
-            worse = seen.after > seen.before
-            found = Drift(
-                model=model,
-                task=seen.task,
-                cohort=seen.cohort,
-                detector=seen.detector,
-                example=example_id,
-                before=seen.before,
-                after=seen.after,
-                examples=seen.n,
-                advice="look at what this cohort says since then, and at label quality" if worse else "errors fell",
-            )
-            id_ = derive_id("drift", example_id, seen.task, seen.cohort, seen.detector)
+        for seen, data in self._seen:
+            found = _of_errors(model, seen) if isinstance(seen, DriftSeen) else _of_input(model, seen)
+            id_ = derive_id("drift", seen.example, found.task, found.part or found.cohort, found.detector)
             time = datetime.fromtimestamp(data.arrived_ms / 1000, UTC)
             yield Output(topics.DRIFT, model, id_, time, found, ())
 
@@ -98,3 +132,44 @@ class Judge:
                 if name in recent:
                     found += [(f"prequential_{name}", {"task": task}, recent[name])]
         return found
+
+
+def is_alarm(seen: DriftSeen | ShiftSeen) -> bool:
+    """Whether somebody should look: errors that fall are what learning is for."""
+    return isinstance(seen, ShiftSeen) or seen.after > seen.before
+
+
+def _of_errors(model: str, seen: DriftSeen) -> Drift:
+    worse = is_alarm(seen)
+    return Drift(
+        model=model,
+        task=seen.task,
+        cohort=seen.cohort,
+        detector=seen.detector,
+        example=seen.example,
+        before=seen.before,
+        after=seen.after,
+        examples=seen.n,
+        advice="look at what this cohort says since then, and at label quality" if worse else "errors fell",
+        alarm=worse,
+        effect=seen.after - seen.before,
+    )
+
+
+def _of_input(model: str, seen: ShiftSeen) -> Drift:
+    what = f"the number {seen.part}" if seen.detector == "ks" else seen.part
+    return Drift(
+        model=model,
+        task=INPUT,
+        cohort=ALL,
+        detector=seen.detector,
+        example=seen.example,
+        before=seen.before,
+        after=seen.after,
+        examples=seen.n,
+        advice=f"compare {what} in inputs since then with earlier ones: another producer, or other people?",
+        effect=seen.effect,
+        p_value=seen.p,
+        part=seen.part,
+        look_at=seen.telling,
+    )

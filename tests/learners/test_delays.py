@@ -76,15 +76,16 @@ def test_shares_rise_with_age_from_none_to_all(delays_s: list[float], age_s: flo
         assert shares.arrived(name, EDGES_S[-1]) == pytest.approx(1)
 
 
-def test_where_all_old_items_are_as_late_as_any_no_class_weighs_more() -> None:
-    weights = heard(stream(2, 40_000.0)).weights("move", 40_000.0, 0.0)
-    assert weights == pytest.approx({"soon": 1.0, "late": 1.0}, abs=0.02)
+def test_long_after_the_beginning_no_class_weighs_more() -> None:
+    delays = heard(stream(2, 40_000.0))
+    assert delays.weights("move") == pytest.approx({"soon": 1.0, "late": 1.0}, abs=0.02)
 
 
-def test_soon_after_a_beginning_the_late_class_weighs_more_and_the_mean_weight_of_labels_is_one() -> None:
-    began = NOW_S - 300
-    weights = heard(stream(3)).weights("move", NOW_S, began)
-    since = [name for name, at_s, _ in stream(3) if at_s >= began]  # panes begin there, too
+def test_soon_after_a_change_the_late_class_weighs_more_and_the_mean_weight_of_labels_is_one() -> None:
+    delays, began = heard(stream(3)), NOW_S - 300  # where a pane begins
+    delays.restart(began)
+    weights = delays.weights("move")
+    since = [name for name, at_s, _ in stream(3) if at_s >= began]
     assert weights["late"] > 1.3 * weights["soon"]
     assert np.mean([weights[name] for name in since]) == pytest.approx(1)
 
@@ -118,7 +119,7 @@ def test_items_past_the_horizon_are_forgotten() -> None:
 
 
 def test_before_any_label_there_is_neither_rate_nor_weight() -> None:
-    assert Delays().rates("move", 10.0, 0.0) == {} == Delays().weights("move", 10.0, 0.0)
+    assert Delays().rates("move", 10.0, 0.0) == {} == Delays().weights("move")
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 500), min_size=1))
