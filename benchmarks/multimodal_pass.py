@@ -7,7 +7,7 @@ trusted, how late labels are, whether errors rise, whether what is said to the m
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,13 +33,14 @@ from schemas.training import TrainExample, TrainRequest
 
 NEW_EXAMPLES, REPLAYED_EXAMPLES = 32, 32
 MEMORY = MemorySettings()
+CALLED, BELIEVED = "as raters call them", "as they are"  # tellings of what kind of question it was
 WINDOW_S = 600.0  # of the rate of open questions: ten minutes, renewed every ten
 SETTLED_S = 3_600.0  # from when rates are asked for: the delays are known by then
 
 
 class Rate(NamedTuple):
-    """Of the moments of one window, at its end: how many there are, and the share of open questions, as raters call
-    them: of all moments, of those labelled by then, and of all by the delays known by then."""
+    """Of the moments of one window, at its end: how many there are, and the share of open questions: of all moments, of
+    those labelled by then, and of all by the delays known by then."""
 
     moments: int
     truth: float
@@ -69,7 +70,8 @@ class Lesson:
     delays: Delays = field(default_factory=Delays)
     errors: DriftMonitor = field(default_factory=DriftMonitor)
     population: Population = field(default_factory=Population)
-    rates: list[Rate] = field(default_factory=list)
+    told: dict[str, dict[int, str]] = field(default_factory=lambda: {CALLED: {}, BELIEVED: {}})
+    rates: dict[str, list[Rate]] = field(default_factory=lambda: {CALLED: [], BELIEVED: []})
     alarms: list[Alarm] = field(default_factory=list)
     labels: int = 0
 
@@ -124,22 +126,33 @@ class Lesson:
             for seen in self.errors.update(task.name, None, error, example.id):
                 if seen.after > seen.before:  # a fall is what learning is for
                     self.alarms.append(Alarm(now, f"{seen.detector} of errors in {task.name}"))
-        called = example.labels[QUESTION]
+        called = str(example.labels[QUESTION])
         self.trust.update(example.rater, QUESTION, called, said[QUESTION])
-        self.delays.update(QUESTION, str(called), moment.at_s, example.delay_s)
+        believed = self._believed(called, example.rater, said[QUESTION].probabilities or {})
+        for telling, name in ((CALLED, called), (BELIEVED, believed)):
+            self.told[telling][number] = name
+            self.delays.update(telling, name, moment.at_s, example.delay_s)
         return self.trust.weight(example.rater)
+
+    def _believed(self, called: str, rater: str, shares: Mapping[str, float]) -> str:
+        """The likeliest class by what was predicted and by how often this rater is right (Bayes)."""
+        right = self.trust.reliability(rater)
+        wrong = (1 - right) / (len(shares) - 1)
+        return max(shares, key=lambda name: shares[name] * (right if name == called else wrong))
 
     def _ask_rates(self, now: float) -> None:
         """Ask at the end of every window that ends by ``now``, in turn."""
-        while (end := SETTLED_S + WINDOW_S * (len(self.rates) + 1)) <= now:
-            within = self._of_window(end)
-            come = [m for m in within if m.due_s is not None and m.due_s <= end]
-            corrected = self.delays.rates(QUESTION, end, end - WINDOW_S)
-            self.rates.append(Rate(len(within), _open(within), _open(come), corrected.get(OPEN, 0.0)))
+        while (end := SETTLED_S + WINDOW_S * (len(self.rates[CALLED]) + 1)) <= now:
+            within = range(*(bisect_right(self.moments, at, key=lambda m: m.at_s) for at in (end - WINDOW_S, end)))
+            for telling, told in self.told.items():
+                truth = _open([self._truth(telling, n) for n in within])
+                naive = _open([told[n] for n in within if n in told])
+                corrected = self.delays.rates(telling, end, end - WINDOW_S).get(OPEN, 0.0)
+                self.rates[telling].append(Rate(len(within), truth, naive, corrected))
 
-    def _of_window(self, end: float) -> Sequence[Moment]:
-        first = bisect_right(self.moments, end - WINDOW_S, key=lambda m: m.at_s)
-        return self.moments[first : bisect_right(self.moments, end, key=lambda m: m.at_s)]
+    def _truth(self, telling: str, number: int) -> str:
+        moment = self.moments[number]
+        return moment.truth if telling == BELIEVED else str(moment.example.labels[QUESTION])
 
     def _learn(self, came: Sequence[int], weights: Sequence[float]) -> None:
         """One step of the fold from these examples, beside as many remembered ones; then they may be remembered too."""
@@ -166,5 +179,5 @@ def _entry(moment: Moment) -> Entry:
     return entry(MEMORY, one.id, 1.0, str(one.labels[QUESTION]), one.input.learner, one.rater, came_ms)
 
 
-def _open(found: Sequence[Moment]) -> float:
-    return sum(moment.example.labels[QUESTION] == OPEN for moment in found) / max(len(found), 1)
+def _open(names: Sequence[str]) -> float:
+    return names.count(OPEN) / max(len(names), 1)
