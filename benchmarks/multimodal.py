@@ -13,6 +13,7 @@ open rate       the share of open questions among the moments of the last ten mi
                 by what was predicted and by how far its rater can be trusted.
 drift           how many labels come from the turn to the first alarm after it; alarms before it are false. Detectors
                 look at errors (rises only: falling is what learning is for) and at what is said to the model.
+consistency     how alike the words and the voice, each by itself, speak of the same tasks; the target is .75
 rater weight    what each rater's labels count at the end
 """
 
@@ -25,7 +26,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.multimodal_pass import BELIEVED, CALLED, Lesson, Rate
-from benchmarks.multimodal_score import Scores, least_squares, scored
+from benchmarks.multimodal_score import Scores, accuracy, cross_modal, least_squares, retrieved
 from benchmarks.multimodal_stream import SETTINGS, TOOL, Moment, moments
 from benchmarks.output import arguments, finish, progress, table
 from learners.fingerprint import fingerprint, fix_threads
@@ -55,15 +56,16 @@ def one_seed(tool: Path, lines: int, seed: int, settings: LearningSettings) -> F
         if came >= len(curve) * lines // POINTS:
             ahead = stream[came : min(came + AHEAD, lines)]
             if sum(moment.is_whole for moment in ahead) >= 100:
-                curve.append((came, scored(served_view(lesson.model), ahead, seed)[0]))
+                curve.append((came, retrieved(served_view(lesson.model), ahead, seed)))
 
     lesson.go(meet)
-    retrieval, accuracy = scored(served(lesson.model), stream[lines:], seed)
+    final, held_back = served(lesson.model), stream[lines:]
     return {
         "seed": seed,
-        "retrieval_at_1": retrieval,
-        "least_squares": least_squares(stream[lines // 2 : lines], stream[lines:], seed),
-        "accuracy": accuracy,
+        "retrieval_at_1": retrieved(final, held_back, seed),
+        "least_squares": least_squares(stream[lines // 2 : lines], held_back, seed),
+        "accuracy": accuracy(final, held_back),
+        "cross_modal_consistency": cross_modal(final, held_back),
         **{part: open_rate(lesson.rates[telling]) for part, telling in RATES.items()},
         "drift": drift_seen(lesson),
         "rater_weight": {rater: lesson.trust.weight(rater) for rater in sorted(lesson.trust.counts)},
@@ -97,6 +99,7 @@ def together(found: Sequence[Found]) -> Found:
     """The figures of all seeds: means, but of the drift the worst of them."""
     parts = ("retrieval_at_1", "least_squares", "before_turn", "after_turn", "accuracy", *RATES, "rater_weight")
     whole: Found = {part: _mean([one[part] for one in found]) for part in parts}
+    whole["cross_modal_consistency"] = round(fmean(one["cross_modal_consistency"] for one in found), 4)
     after = [one["drift"]["labels_after"] for one in found]
     whole["drift"] = {
         "labels_after": None if None in after else max(after),
@@ -142,7 +145,16 @@ def show(whole: Found) -> None:
     ]  # fmt: skip
     ways = ("seed", "retrieval@1", "after the pass", "least squares", "before the turn", "just after")
     table(ways, rows, "A moment's own among 50 (guessing: .02)")
-    columns = ("seed", "all present", "audio missing", "labels to alarm", "false alarms", CARELESS, "least other")
+    columns = (
+        "seed",
+        "all present",
+        "audio missing",
+        "consistency",
+        "labels to alarm",
+        "false alarms",
+        CARELESS,
+        "least other",
+    )
     table(columns, [_row(one) for one in whole["seeds"]], "Accuracy, drift, raters")
     rates = [(one["seed"], part, *one[part].values()) for one in whole["seeds"] for part in RATES]
     table(("seed", "open questions", "truth", "naive", "corrected"), rates, "The last ten minutes")
@@ -153,7 +165,7 @@ def _row(one: Found) -> tuple[object, ...]:
     drift, weights = one["drift"], one["rater_weight"]
     others = min(weight for rater, weight in weights.items() if rater != CARELESS)
     alarms = (drift["labels_after"], drift["false_alarms"])
-    return (one["seed"], *one["accuracy"].values(), *alarms, weights[CARELESS], others)
+    return (one["seed"], *one["accuracy"].values(), one["cross_modal_consistency"], *alarms, weights[CARELESS], others)
 
 
 def drawn(whole: Found) -> dict[str, str]:

@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from benchmarks.multimodal_stream import QUESTION, Moment
-from learners.analyzer import batch, forward, masked, see
-from learners.consistency import embeddings
-from learners.encode import encode
+from learners.accord import CrossModal
+from learners.judged import Judged, likeliest
 from learners.modalities import AUDIO, TEXT, VIDEO
-from learners.parameters import is_table
+from learners.predict import predict
 from learners.retrieval import retrieval_at_1
 from learners.served import Served
+from learners.singly import points, said_singly
+from schemas.prediction import ExampleInput
 
 POOL = 50
 WAYS = {"video_to_audio": (VIDEO, AUDIO), "text_to_audio": (TEXT, AUDIO)}
-PRESENT = {"all_present": (1.0, 1.0), "audio_missing": (0.0, 1.0)}  # audio, video
 Scores = dict[str, float]
 
 
-def scored(served: Served, found: Sequence[Moment], seed: int) -> tuple[Scores, Scores]:
-    """Of the moments of ``found`` that are heard and seen: retrieval@1 in pools of 50, each way; accuracy on the true
-    question type with all present, and with the audio taken away."""
-    whole = [moment for moment in found if moment.is_whole]
-    given = batch(encode([moment.example.input for moment in whole], served.settings))
-    with torch.inference_mode():
-        parameters = {
-            name: torch.from_numpy((array[given.touched] if is_table(name) else array).astype(np.float32))
-            for name, array in served.arrays.items()
-        }
-        points = embeddings(parameters, given, see(parameters, given, ()).text, served.settings)
-        task = [one for one in served.settings.tasks if one.name == QUESTION]
-        said = {
-            name: forward(parameters, masked(given, torch.tensor(kept).expand(len(given), 2)), task)[QUESTION].numpy()
-            for name, kept in PRESENT.items()
-        }
-    truth = np.array([task[0].classes.index(moment.truth) for moment in whole])
-    return _found(points, seed), {name: float((each.argmax(axis=1) == truth).mean()) for name, each in said.items()}
-
-
-def _found(points: Mapping[str, torch.Tensor], seed: int) -> Scores:
-    if not points:
+def retrieved(served: Served, found: Sequence[Moment], seed: int) -> Scores:
+    """Retrieval@1 in pools of 50, each way, among the moments of ``found`` that are heard and seen."""
+    placed = points(served, inputs_of(found))
+    if not placed:
         return dict.fromkeys(WAYS, 1 / POOL)
-    return {
-        way: retrieval_at_1(points[one].numpy(), points[other].numpy(), POOL, seed)
-        for way, (one, other) in WAYS.items()
-    }
+    return {way: retrieval_at_1(placed[one], placed[other], POOL, seed) for way, (one, other) in WAYS.items()}
+
+
+def accuracy(served: Served, found: Sequence[Moment]) -> Scores:
+    """On the true question type of the moments that are heard and seen: with all present, with the audio taken away."""
+    truth = [moment.truth for moment in found if moment.is_whole]
+    whole = inputs_of(found)
+    silent = [one.model_copy(update={"payload": one.payload.model_copy(update={"audio": None})}) for one in whole]
+    asked = {"all_present": predict(served, whole), "audio_missing": predict(served, silent)}
+    said = {name: [likeliest(one[QUESTION]) for one in outputs] for name, outputs in asked.items()}
+    return {name: fmean(a == b for a, b in zip(truth, each, strict=True)) for name, each in said.items()}
+
+
+def cross_modal(served: Served, found: Sequence[Moment]) -> float:
+    """How alike what is said and what is heard, each by itself, speak of the moments that are heard and seen."""
+    goal = CrossModal({task.name: task.range[1] - task.range[0] for task in served.settings.tasks if task.range})
+    alike = [goal.row(Judged("", "", "", {}, {}, by)) for by in said_singly(served, inputs_of(found))]
+    return goal.figure(np.array([row for row in alike if row is not None]))
+
+
+def inputs_of(found: Sequence[Moment]) -> list[ExampleInput]:
+    """The inputs of the moments that are heard and seen."""
+    return [moment.example.input for moment in found if moment.is_whole]
 
 
 def least_squares(learn: Sequence[Moment], ask: Sequence[Moment], seed: int) -> Scores:
