@@ -2,95 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import accumulate
+from typing import Literal
 
-from learners.entry import MemorySettings
+from learners.importance import RARITY, marked, unmarked
 from learners.settings import LearningSettings
 from learners.tasks import check_label
 from schemas import topics
 from schemas.drift import Consent
-from schemas.envelope import Origin, content_digest, derive_id
+from schemas.envelope import Origin, derive_id
 from schemas.errors import UnusableEvent
-from schemas.prediction import Example, Fate
+from schemas.prediction import Example
 from schemas.training import TrainExample
-from state.store import Delete, Put, Write
-from streams.compose import Chosen, genesis_request, step_request
-from streams.judge import Judge
+from streams import turns
+from streams.compose import PROBE, Chosen, genesis_request
 from streams.message import Message
 from streams.processor import (
     Batch,
     Input,
-    Output,
     Plan,
     conflict_or_repeat,
     dead_letter,
     event_digest,
     fate,
-    fate_of,
     waiting_key,
 )
-from streams.remember import LINE, Made, Payloads, Remembered, Waiting, payload_key
-from streams.score import scales_of
+from streams.remember import ASIDE, LINE, Made, Payloads, Waiting, payload_key
+from streams.table import Curation, Table
 
 GENESIS, EMPTY = "genesis", b"[]"
-MOST_REQUEST_BYTES = topics.MAX_VALUE_BYTES - 50_000  # of a request's examples; its frame takes the rest
-EXAMPLE_OVERHEAD_BYTES = 32  # comma, replay count, weight
-
-
-@dataclass(frozen=True)
-class Curation:
-    """The fixed choices of curation."""
-
-    model: str
-    learning: LearningSettings
-    memory: MemorySettings
-    consent: str = "opt-out"
-    new: int = 32
-    replayed: int = 32
-    wait_s: float = 0.25
-    horizon_s: float = topics.JOIN_HORIZON_DAYS * 86_400.0
-    seed: int = 0
-
-
-@dataclass
-class Table:
-    """What is on the table while a batch is curated."""
-
-    curation: Curation
-    batch: Batch
-    values: Mapping[str, bytes]
-    judge: Judge
-    memory: Remembered
-    payloads: Payloads
-    writes: dict[str, Write] = field(default_factory=dict)
-    outputs: list[Output] = field(default_factory=list)
-    adopted: list[Origin] = field(default_factory=list)
-
-    def get(self, key: str) -> bytes | None:
-        """The value of ``key`` as this batch has left it."""
-        write = self.writes.get(key)
-        if write is None:
-            return self.values.get(key)
-        return write.value if isinstance(write, Put) else None
-
-    def put(self, key: str, value: bytes, due: float | None = None) -> None:
-        """Write ``value``."""
-        self.writes[key] = Put(key, value, due)
-
-    def delete(self, key: str) -> None:
-        """Forget ``key``."""
-        self.writes[key] = Delete(key)
-
-    def publish(self, output: Output) -> None:
-        """Publish the outcome of an input, unless an earlier owner already has."""
-        if output.causes and output.causes[0] in self.batch.sent:
-            self.adopted.append(output.causes[0])
-        else:
-            self.outputs.append(output)
 
 
 @dataclass(frozen=True)
@@ -109,10 +51,10 @@ class Curate:
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Judge and remember what came, then compose the requests that are due."""
-        if not (batch.inputs or batch.due or batch.sent) and GENESIS in values and values.get(LINE, EMPTY) == EMPTY:
-            return Plan()  # nothing came and nobody waits: an idle tick costs nothing
-        table = Table(self.curation, batch, values, Judge.load(values, scales_of(self.curation.learning.tasks)),
-                      Remembered.load(values, self.curation.memory, self.made), self.payloads)  # fmt: skip
+        nobody_waits = values.get(LINE, EMPTY) == values.get(ASIDE, EMPTY) == EMPTY
+        if not (batch.inputs or batch.due or batch.sent) and GENESIS in values and nobody_waits:
+            return Plan()  # nothing came: an idle tick costs nothing
+        table = Table.laid(self.curation, batch, values, self.made, self.payloads)
         if GENESIS not in values:
             table.outputs.append(genesis_request(self.curation.model, self.curation.learning, self.curation.seed))
             table.put(GENESIS, b"1")
@@ -125,11 +67,9 @@ class Curate:
         for input_ in batch.inputs:
             if isinstance(input_.event.data, Example):
                 take_example(table, input_, input_.event.data)
-        compose_due(table)
+        turns.compose_due(table)
         table.outputs.extend(table.judge.drifts(self.curation.model))
-        for write in (*table.judge.writes(), *table.memory.writes()):
-            table.writes[write.key] = write
-        return Plan(tuple(table.writes.values()), table.outputs, table.adopted, gauges(table))
+        return Plan(table.all_writes(), table.outputs, table.adopted, table.gauges())
 
 
 def take_example(table: Table, input_: Input, data: Example) -> None:
@@ -139,11 +79,13 @@ def take_example(table: Table, input_: Input, data: Example) -> None:
     if before is not None:
         table.publish(conflict_or_repeat(input_, before.decode()))
         return
-    table.put(key, event_digest(input_).encode(), table.batch.now + table.curation.horizon_s)
-    if data.kind == "retraction" and data.retracts is not None:
-        drop(table, derive_id("example", data.retracts), "retracted", f"taken back by {data.feedback}")
-    elif data.kind == "label":
+    table.put(key, event_digest(input_).encode(), table.now + table.curation.horizon_s)
+    if data.kind == "label":
         take_label(table, input_, data)
+        return
+    if data.kind == "retraction" and data.retracts is not None:
+        table.drop(derive_id("example", data.retracts), "retracted", f"taken back by {data.feedback}")
+    take_marks(table, data)
 
 
 def take_label(table: Table, input_: Input, data: Example) -> None:
@@ -153,15 +95,17 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
     except UnusableEvent as error:
         table.publish(dead_letter(input_.record, error))
         return
-    table.judge.hear(input_.event.id, data)
+    rarity = hear_label(table, input_, data)
     if data.revises is not None:
-        drop(table, derive_id("example", data.revises), "retracted", f"revised by {data.feedback}")
+        table.drop(derive_id("example", data.revises), "retracted", f"revised by {data.feedback}")
     if not consents(table, data):
         table.publish(fate("no-consent", input_, f"consent is {table.curation.consent}"))
         return
     if data.input is None:
         table.publish(fate("unlabelled", input_, "the example has no input to learn from"))
         return
+    table.judge.meet(input_.event.id, data, input_.event.envelope.time.timestamp())
+    bare = (unmarked(data.reasons) if data.reasons else data.importance) + RARITY * rarity
     example = TrainExample(
         id=input_.event.id,
         interaction=data.interaction,
@@ -169,34 +113,83 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         rater=data.rater,
         input=data.input,
         labels=data.labels,
-        importance=data.importance,
+        importance=min(bare + marked(data.reasons), 1.0),
         delay_s=data.delay_s,
         feedback_ms=data.arrived_ms,
+        flags=data.flags,
     )
     chosen = Chosen.of(example)
-    if size_in_request(chosen.stored) > MOST_REQUEST_BYTES:
-        table.publish(fate("shed", input_, f"the example takes more than {MOST_REQUEST_BYTES:,} bytes of a request"))
+    if turns.size_in_request(chosen.stored) > turns.MOST_REQUEST_BYTES:
+        most = turns.MOST_REQUEST_BYTES
+        table.publish(fate("shed", input_, f"the example takes more than {most:,} bytes of a request"))
         return
-    table.payloads.keep(chosen)
+    put_in_line(table, input_, chosen, bare)
+
+
+def hear_label(table: Table, input_: Input, data: Example) -> float:
+    """Hold a label against what was predicted and what other raters said; returns how rare its class has been."""
+    table.judge.hear(input_.event.id, data, input_.event.envelope.time.timestamp())
+    table.heard.add(data.rater)
+    rarity = 0.0
+    for task, label in data.labels.items():
+        output = data.predicted.get(task)
+        rarity = max(rarity, table.met.rarity(task, label, output))
+        table.met.meet(task, label, output)
+        table.trust.update(data.rater, task, label, output, data.others)
+    return rarity
+
+
+def put_in_line(table: Table, input_: Input, chosen: Chosen, bare: float) -> None:
+    """Let an example wait for its request, or adopt the one that a former owner has put it in.
+
+    ``bare`` is its importance without experts' marks, not clipped.
+    """
+    example, led = chosen.example, table.sent.get(input_.origin)
+    wanted = table.aside.wants(example.interaction)
+    if led is None and not wanted and table.aside.holds(example.interaction):
+        table.publish(fate("shed", input_, "its interaction is in the frozen probe and is never learned from"))
+        return
     waiting = Waiting(
         id=example.id,
         origin=str(input_.origin),
-        at=table.batch.now,
+        at=table.now,
         time_s=input_.event.envelope.time.timestamp(),
-        label=class_of(data),
-        learner=data.input.learner,
-        rater=data.rater,
-        importance=data.importance,
-        ms=data.arrived_ms,
+        label=class_of(example),
+        learner=example.input.learner,
+        rater=example.rater,
+        importance=example.importance,
+        ms=example.feedback_ms,
+        interaction=example.interaction,
+        unmarked=bare,
+        aside=wanted,
     )
-    led = table.batch.sent.get(input_.origin)
+    table.payloads.keep(chosen)
     if led is None:
         table.put(payload_key(example.id), chosen.stored)
         table.put(waiting_key(input_.origin), b"1")
         table.memory.wait(waiting)
-    elif requested(led):
+        if wanted:
+            table.aside.take(example.interaction)
+    elif led_to(led) == "step":
         table.put(payload_key(example.id), chosen.stored)
         table.memory.admit([waiting])
+    elif led_to(led) == "probe":
+        table.aside.take(example.interaction)
+
+
+def take_marks(table: Table, data: Example) -> None:
+    """What experts marked an interaction with raises, or no longer raises, the importance of its examples.
+
+    The reasons of a judgement and of a retraction hold all marks that stand after it, so that nothing need be added up
+    here and a repetition changes nothing.
+    """
+    flags = tuple(sorted({*data.flags, *([data.flag] if data.flag else [])}))
+    for id_, importance in table.memory.mark(data.interaction, marked(data.reasons)).items():
+        example = table.payloads.read(table.stored_example(id_)).example
+        if (example.importance, example.flags) != (importance, flags):
+            chosen = Chosen.of(example.model_copy(update={"importance": importance, "flags": flags}))
+            table.payloads.keep(chosen)
+            table.put(payload_key(id_), chosen.stored)
 
 
 def check_labels(learning: LearningSettings, data: Example) -> None:
@@ -207,67 +200,28 @@ def check_labels(learning: LearningSettings, data: Example) -> None:
         check_label(learning.task(task), value)
 
 
-def requested(led: Sequence[Message]) -> bool:
-    """Whether a former owner has put an example in a request; otherwise it gave it a fate."""
-    return any(message.topic == topics.TRAIN_REQUEST.name for message in led)
+def led_to(led: Sequence[Message]) -> Literal["step", "probe", "fate"]:
+    """What became of an example under a former owner: it is in a request, or it was given a fate."""
+    requests = [message.id for message in led if message.topic == topics.TRAIN_REQUEST.name]
+    if not requests:
+        return "fate"
+    return "probe" if all(id_.startswith(f"{PROBE}-") for id_ in requests) else "step"
 
 
 def adopt_decided(table: Table) -> None:
-    """Examples in line whose outcome a former owner has published leave it; if it was a request, they are learned."""
-    sent = table.batch.sent
-    decided = [(w, sent[Origin.parse(w.origin)]) for w in table.memory.line if Origin.parse(w.origin) in sent]
+    """Examples in line whose outcome a former owner has published leave it; if it was a step, they are learned."""
+    everybody = [*table.memory.line, *table.memory.aside]
+    decided = [(w, table.sent[origin]) for w in everybody if (origin := Origin.parse(w.origin)) in table.sent]
     for waiting, led in decided:
         origin = Origin.parse(waiting.origin)
         table.adopted.append(origin)
         table.delete(waiting_key(origin))
-        if not requested(led):
+        if led_to(led) != "step":
             table.memory.forget(waiting.id)
+        if led_to(led) != "probe":
+            table.given_back(waiting)
     table.memory.leave({waiting.id for waiting, _ in decided})
-    table.memory.admit([waiting for waiting, led in decided if requested(led)])
-
-
-def compose_due(table: Table) -> None:
-    """Requests while the line is full, and one for the rest when its first has waited long enough."""
-    curation = table.curation
-    while line := table.memory.line:
-        if len(line) < curation.new and table.batch.now - line[0].at < curation.wait_s:
-            return
-        sizes = [size_in_request(stored_example(table, w.id)) for w in line[: curation.new]]
-        new = line[: max(fitting(sizes, MOST_REQUEST_BYTES), 1)]
-        compose(table, new, MOST_REQUEST_BYTES - sum(sizes[: len(new)]))
-
-
-def compose(table: Table, new: Sequence[Waiting], room: int) -> None:
-    """One request: the examples of ``new``, and as many replayed ones as ``room`` bytes hold."""
-    seed = request_seed(new[-1])
-    replay = table.memory.sample(table.curation.replayed, seed)
-    again = [stored_example(table, id_) for id_ in replay.ids]
-    fit = fitting([size_in_request(stored) for stored in again], room)
-    ids, counts = replay.ids[:fit], table.memory.replay_counts(replay.ids[:fit])
-    examples = [table.payloads.read(stored_example(table, w.id)) for w in new]
-    replayed = [table.payloads.read(stored).again(count) for stored, count in zip(again[:fit], counts, strict=True)]
-    time = datetime.fromtimestamp(max(w.time_s for w in new), UTC)
-    causes = tuple(Origin.parse(w.origin) for w in new)
-    request = step_request(table.curation.model, examples, replayed, replay.weights[:fit], seed, time, causes)
-    table.outputs.append(request)
-    for origin in causes:
-        table.delete(waiting_key(origin))
-    table.memory.leave({w.id for w in new})
-    table.memory.replayed(ids)
-    table.memory.admit(new)
-
-
-def drop(table: Table, example_id: str, kind: str, why: str) -> None:
-    """Take an example out of the line and of the memory, at once; what was trained stays until a refold."""
-    found = next((w for w in table.memory.line if w.id == example_id), None)
-    if found is not None:
-        origin = Origin.parse(found.origin)
-        table.delete(waiting_key(origin))
-        no_consent = kind == "no-consent"
-        data = Fate(fate="no-consent" if no_consent else "retracted", input_type=Example.TYPE, input_id=example_id,
-                    origin=found.origin, detail=why)  # fmt: skip
-        table.publish(fate_of(data, origin, table.curation.model, found.ms))
-    table.memory.forget(example_id)
+    table.memory.admit([waiting for waiting, led in decided if led_to(led) == "step"])
 
 
 def hear_consent(table: Table, data: Consent) -> None:
@@ -275,7 +229,7 @@ def hear_consent(table: Table, data: Consent) -> None:
     table.put(f"k:{data.learner}", b"1" if data.granted else b"0")
     if not data.granted:
         for id_ in table.memory.of_learner(data.learner):
-            drop(table, id_, "no-consent", "consent withdrawn")
+            table.drop(id_, "no-consent", "consent withdrawn")
 
 
 def consents(table: Table, data: Example) -> bool:
@@ -288,41 +242,7 @@ def consents(table: Table, data: Example) -> bool:
     return table.curation.consent == "opt-out" or not (learner or is_student)
 
 
-def class_of(data: Example) -> str:
+def class_of(example: TrainExample) -> str:
     """The class under which an example is remembered: ``task/value`` of its first label."""
-    task, value = next(iter(data.labels.items()))
+    task, value = next(iter(example.labels.items()))
     return f"{task}/{value}" if isinstance(value, str) else task
-
-
-def stored_example(table: Table, id_: str) -> bytes:
-    """The stored example's JSON. Raises KeyError if it is not there, which no commit can leave behind."""
-    stored = table.get(payload_key(id_))
-    if stored is None:
-        raise KeyError(f"example {id_} is in the index without its payload")
-    return stored
-
-
-def size_in_request(stored: bytes) -> int:
-    """Bytes that an example takes in a request, whose manifest is JSON within JSON, so that quotes are escaped."""
-    return len(stored) + stored.count(b'"') + stored.count(b"\\") + EXAMPLE_OVERHEAD_BYTES
-
-
-def fitting(sizes: Sequence[int], room: int) -> int:
-    """How many of the first ``sizes`` fit into ``room`` together."""
-    return sum(total <= room for total in accumulate(sizes))
-
-
-def request_seed(newest: Waiting) -> int:
-    """The seed of the request that ends with ``newest``."""
-    return int(content_digest(newest.id.encode())[:12], 16)
-
-
-def gauges(table: Table) -> list[tuple[str, Mapping[str, str], float]]:
-    """What operators see: memory by class, quality and drifts by task."""
-    found: list[tuple[str, Mapping[str, str], float]] = []
-    held = Counter(entry.label for entry in table.memory.entries)
-    gone = {entry.label for entry in table.memory.before.entries.values()}  # zero is said once
-    for label in sorted({*held, *gone}):
-        task, _, name = label.partition("/")
-        found.append(("memory_items", {"task": task, "class": name}, float(held[label])))
-    return [*found, *table.judge.gauges()]

@@ -34,6 +34,7 @@ GAUGES = {
     "pending_entries": ("entries in the store", ["role", "partition"]),
     "outbox_records": ("outputs decided and not yet acknowledged", ["role", "partition"]),
     "memory_items": ("items in replay memory", ["task", "class"]),
+    "rater_trust": ("what a label of a rater counts, learned from agreement; at most 1", ["rater"]),
     "prequential_mcc": ("Matthews correlation over the last labels", ["task"]),
     "prequential_accuracy": ("accuracy over the last labels", ["task"]),
     "probe_skill": ("MCC, macro F1 or correlation on the frozen probe", ["task"]),

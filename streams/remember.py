@@ -12,14 +12,14 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from learners.entry import Entry, MemorySettings, entry
-from learners.memory import Changes, Memory, admit, changes, evict, replayed
+from learners.memory import Changes, Memory, admit, changes, evict, marked, replayed
 from learners.replay import Replay, sample
 from schemas.event import Part
 from schemas.training import TrainExample
 from state.store import Delete, Put, Write
 from streams.compose import Chosen
 
-LINE, TOKEN = "line", "memory"  # a name of a state, not a secret
+LINE, ASIDE, TOKEN = "line", "aside", "memory"  # the last is a name of a state, not a secret
 MOST_CACHED = 4
 MOST_PARSED = 4_096
 
@@ -49,7 +49,10 @@ class Payloads:
 
 
 class Waiting(Part):
-    """An example in line: where it stood in the log, since when it waits, and what the memory must know of it."""
+    """An example in line: where it stood in the log, since when it waits, and what the memory must know of it.
+
+    ``unmarked`` is its importance without experts' marks, not clipped; ``aside``: it waits to be set aside.
+    """
 
     id: str
     origin: str
@@ -60,6 +63,9 @@ class Waiting(Part):
     rater: str
     importance: float
     ms: int
+    interaction: str = ""
+    unmarked: float = 0.0
+    aside: bool = False
 
 
 WAITING = TypeAdapter(tuple[Waiting, ...])
@@ -81,27 +87,28 @@ class Remembered:
 
     settings: MemorySettings
     line: list[Waiting]
+    aside: list[Waiting]
     before: Memory
     memory: Memory
     token: bytes
     _made: Made
     _gone: set[str]  # that left line or memory; some may have come back since
-    _line_before: bytes
+    _lines_before: tuple[bytes, bytes]
 
     @classmethod
     def load(cls, values: Mapping[str, bytes], settings: MemorySettings, made: Made) -> Remembered:
         """What ``values`` hold. The index is read anew only if this process has not made it itself."""
         token = values.get(TOKEN, b"")
-        line = values.get(LINE, b"[]")
-        waiting = list(WAITING.validate_json(line))
+        lines = values.get(LINE, b"[]"), values.get(ASIDE, b"[]")
+        line, aside = (list(WAITING.validate_json(stored)) for stored in lines)
         memory = made.get(token) if token else None
         if memory is not None and memory.settings == settings:
-            return cls(settings, waiting, memory, memory, token, made, set(), line)
+            return cls(settings, line, aside, memory, memory, token, made, set(), lines)
         stored = [Entry(*from_json(value)) for key, value in sorted(values.items()) if key.startswith("m:")]
         before = Memory.of(replace(UNLIMITED, classes=settings.classes), stored)
         memory = Memory.of(settings, before.ordered)  # settings may have changed; what they cut leaves the store, too
         cut = {entry.id for entry in stored} - set(memory.entries)
-        return cls(settings, waiting, before, memory, token, made, cut, line)
+        return cls(settings, line, aside, before, memory, token, made, cut, lines)
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -109,16 +116,24 @@ class Remembered:
         return self.memory.entries.values()
 
     def wait(self, waiting: Waiting) -> None:
-        """Put an example at the end of the line."""
-        self.line.append(waiting)
+        """Put an example at the end of its line."""
+        (self.aside if waiting.aside else self.line).append(waiting)
+
+    def waiting(self, id_: str) -> Waiting | None:
+        """An example in line, if it is."""
+        return next((w for line in (self.line, self.aside) for w in line if w.id == id_), None)
 
     def leave(self, ids: Collection[str]) -> None:
         """Take examples out of the line."""
         self.line = [w for w in self.line if w.id not in ids]
+        self.aside = [w for w in self.aside if w.id not in ids]
 
     def admit(self, new: Sequence[Waiting]) -> None:
         """Offer examples to the memory; those that it does not keep lose their payload."""
-        offered = [entry(self.settings, w.id, w.importance, w.label, w.learner, w.rater, w.ms) for w in new]
+        offered = [
+            entry(self.settings, w.id, w.importance, w.label, w.learner, w.rater, w.ms, w.interaction, w.unmarked)
+            for w in new
+        ]
         self.memory, left = admit(self.memory, *offered)
         self._gone.update(left, (e.id for e in offered if e.id not in self.memory.entries))
 
@@ -128,10 +143,24 @@ class Remembered:
         self.memory = evict(self.memory, id_)
         self._gone.add(id_)
 
+    def mark(self, interaction: str, marks: float) -> dict[str, float]:
+        """Let experts' marks on an interaction add ``marks`` to its examples; returns the importance of each held."""
+        found: dict[str, float] = {}
+        for line in (self.line, self.aside):
+            for at, w in enumerate(line):
+                if w.interaction == interaction:
+                    found[w.id] = min(w.unmarked + marks, 1.0)
+                    line[at] = w.model_copy(update={"importance": found[w.id]})
+        before = self.memory.entries
+        self.memory, ids = marked(self.memory, interaction, marks)
+        held = [id_ for id_ in ids if id_ in self.memory.entries]
+        self._gone.update(id_ for id_ in ids if id_ not in self.memory.entries)
+        return {**found, **{id_: min(before[id_].unmarked + marks, 1.0) for id_ in held}}
+
     def of_learner(self, learner: str) -> list[str]:
         """The examples of a learner in line and memory."""
         held = [e.id for e in self.entries if e.learner == learner]
-        return [*held, *(w.id for w in self.line if w.learner == learner)]
+        return [*held, *(w.id for w in (*self.line, *self.aside) if w.learner == learner)]
 
     def sample(self, n: int, seed: int) -> Replay:
         """What to replay."""
@@ -151,12 +180,12 @@ class Remembered:
         changed = Changes(tuple(sorted(put)), tuple(sorted(drop)))  # in an order that is the same for every owner
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]
-        line_ids = {w.id for w in self.line}
+        line_ids = {w.id for w in (*self.line, *self.aside)}
         gone = (id_ for id_ in self._gone if id_ not in self.memory.entries and id_ not in line_ids)
         found += [Delete(payload_key(id_)) for id_ in sorted(gone)]
-        line = WAITING.dump_json(tuple(self.line))
-        if line != self._line_before:
-            found.append(Put(LINE, line))
+        for key, line, before in zip((LINE, ASIDE), (self.line, self.aside), self._lines_before, strict=True):
+            if (after := WAITING.dump_json(tuple(line), exclude_defaults=True)) != before:
+                found.append(Put(key, after))
         if changed.put or changed.drop:
             # The token chains the changes, so equal tokens are equal indices, whatever the store went through.
             token = hashlib.sha256(self.token + to_json(changed)).digest()

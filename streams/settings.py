@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="where /metrics and /healthz listen")
     metrics_port: int | None = Field(None, description="port of /metrics and /healthz; none: not served")
     learning: dict[str, object] = Field({}, description="settings of learners.settings.LearningSettings, for a genesis")
+    probe_size: int = Field(200, ge=0, description="examples set aside at first, never learned from; 0: none")
+    memory_preset: Literal["default", "mission"] = Field("default", description="what memory.* changes")
     memory: dict[str, object] = Field({}, description="settings of learners.entry.MemorySettings")
 
     @classmethod

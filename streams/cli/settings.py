@@ -26,6 +26,7 @@ UNITS = {  # by the end of a name
     "_ms": "ms",
     "_s": "s",
     "batch": "records",
+    "probe_size": "examples",
 }
 SECRET = re.compile(r"password|passwd|secret|token|jaas|key(?!store\.location|\.location)", re.IGNORECASE)
 IN_URL = re.compile(r"(?P<scheme>[a-z0-9+]+://)(?P<user>[^:@/\s]*):(?P<secret>\S*)@")
@@ -82,7 +83,7 @@ def _check(found: Settings) -> None:
 
 def described(found: Settings | None, environment: Mapping[str, str], file: Mapping[str, object]) -> Iterator[Row]:
     """A row for every setting, those of learning and memory by their parts; values are None where none are known."""
-    from learners.entry import MemorySettings
+    from learners.entry import PRESETS, MemorySettings
     from learners.settings import LearningSettings
     from streams.settings import PREFIX, Settings
 
@@ -97,12 +98,13 @@ def described(found: Settings | None, environment: Mapping[str, str], file: Mapp
             yield Row(name, unit(name), plain(name, default), plain(name, value), source, field.description or "")
             continue
         inner, defaults = value if isinstance(value, dict) else {}, parts[name]()
+        preset = PRESETS[found.memory_preset] if found and name == "memory" else {}
         for part in fields(defaults):
             if part.name == "tasks":
                 continue  # settings of their own: tasks, task_names
             default = getattr(defaults, part.name)
-            here = source if part.name in inner else "default"
-            kept = inner.get(part.name, default) if found else None
+            here = source if part.name in inner else "memory_preset" if part.name in preset else "default"
+            kept = inner.get(part.name, preset.get(part.name, default)) if found else None
             yield Row(f"{name}.{part.name}", unit(part.name), default, plain(part.name, kept), here, "")
 
 

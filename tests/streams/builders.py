@@ -25,7 +25,7 @@ from schemas.prediction import ExampleInput
 from schemas.prediction import Output as Answer
 from schemas.topics import BY_NAME, Topic
 from state.store import Put, Shard, Store, Write
-from streams.curate import Curate, Curation
+from streams.curate import Curate
 from streams.engines.broker import Acknowledged, Producer
 from streams.engines.memory import ManualClock, MemoryLog, MemoryProducer
 from streams.engines.shard import RoleAt, ShardRunner
@@ -35,6 +35,7 @@ from streams.processor import Batch, Input, Output, Plan
 from streams.roles import ROLES
 from streams.score import Scoring
 from streams.session import Session, screen
+from streams.table import Curation
 
 TENANT, MODEL, SESSION = "oakfield", "default", "lesson"
 START_S = ManualClock().now

@@ -37,11 +37,13 @@ from schemas.interaction import Payload
 from schemas.prediction import DeadLetter, Example, ExampleInput, Fate
 from schemas.prediction import Output as Answer
 from schemas.training import TrainRequest
-from streams import curate as rules
-from streams.curate import Curate, Curation, size_in_request
+from streams import turns
+from streams.curate import Curate
 from streams.judge import DRIFT, QUALITY
 from streams.processor import Output, waiting_key
 from streams.remember import Remembered
+from streams.table import Curation
+from streams.turns import size_in_request
 
 
 def room(**more: Any) -> Room:
@@ -184,7 +186,7 @@ def test_a_request_holds_no_more_bytes_than_an_event_may() -> None:
 
 def test_an_example_that_no_request_can_hold_is_shed(monkeypatch: pytest.MonkeyPatch) -> None:
     here = room()
-    monkeypatch.setattr(rules, "MOST_REQUEST_BYTES", 20_000)
+    monkeypatch.setattr(turns, "MOST_REQUEST_BYTES", 20_000)
     assert only(here.take(example("a", payload=Payload(text="x" * 20_000))), Fate).fate == "shed"
     assert new(here.take(example("b"), example("c"))) == [["b", "c"]]
     assert payloads(here) == ids("b", "c")
