@@ -169,19 +169,30 @@ def measured(todo: Sequence[Job], sizes: Sizes, processes: int) -> dict[Job, dic
 def show(
     told: Mapping[str, Mapping[str, Mapping[str, Interval]]], by_default: Mapping[str, Mapping[str, float]]
 ) -> None:
-    """Tables for people."""
+    """Tables for people, and in words what each part does."""
     recipe = Recipe()
     for where, parts in told.items():
-        probes = list(by_default[where])
-        rows = []
-        for part in (part for part in PARTS if part.name in parts):
-            cells = [
-                f"{at.value:+.3f} ({at.low:+.3f} to {at.high:+.3f}) {_said(at)}"
-                for at in (parts[part.name][probe] for probe in probes)
-            ]
-            rows.append((part.name, "on" if part.is_on(recipe) else "off", *cells))
-        heads = [f"{probe}: {by_default[where][probe]:.3f}, and what it adds" for probe in probes]
-        table(("part", "default", *heads), rows, f"{where} data")
+        heads = [f"{probe} {value:.3f}" for probe, value in by_default[where].items()]
+        rows = [
+            (part.name, "on" if part.is_on(recipe) else "off", *map(_cell, parts[part.name].values()))
+            for part in PARTS
+            if part.name in parts
+        ]
+        table(("part", "default", *heads), rows, f"{where} data: the default recipe's figures, and what each part adds")
+        for name, by_probe in parts.items():
+            print(f"{where}, {name} ({chosen([name])[0].what}): {in_short(by_probe)}")
+
+
+def _cell(at: Interval) -> str:
+    return f"{at.value:+.3f} ({at.low:+.3f}, {at.high:+.3f})"
+
+
+def in_short(by_probe: Mapping[str, Interval]) -> str:
+    """In words, where a part helps, where it hurts, and where nothing is shown."""
+    where: dict[str, list[str]] = {}
+    for probe, at in by_probe.items():
+        where.setdefault(_said(at), []).append(probe)
+    return "; ".join(f"{verdict}: {', '.join(where[verdict])}" for verdict in WORDS.values() if verdict in where)
 
 
 def _said(at: Interval) -> str:
@@ -226,18 +237,23 @@ def drawn(told: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str,
     return plots
 
 
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
+    found = arguments(__doc__, "currere bench ablate --seeds 5 --plots plots --json")
+    found.add_argument("--seeds", type=int, default=5, help="runs of everything (default: 5)")
+    found.add_argument("--parts", nargs="+", choices=[part.name for part in PARTS], help="only these (default: all)")
+    found.add_argument("--data", type=Path, default=TALKMOVES, help="TalkMoves, .jsonl.gz")
+    found.add_argument("--simulator", type=Path, default=SIMULATOR, help="program that prints the simulated stream")
+    found.add_argument("--examples", type=int, default=12_000, help="real sentences learned (default: 12,000)")
+    found.add_argument("--lines", type=int, default=6_000, help="simulated utterances (default: 6,000)")
+    found.add_argument("--level", type=float, default=0.95, help="of an interval (default: .95)")
+    found.add_argument("--processes", type=int, default=2, help="at once (default: 2)")
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked, print what each part adds."""
-    parser = arguments(__doc__, "currere bench ablate --seeds 5 --plots plots --json")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of everything (default: 5)")
-    parser.add_argument("--parts", nargs="+", choices=[part.name for part in PARTS], help="only these (default: all)")
-    parser.add_argument("--data", type=Path, default=TALKMOVES, help="TalkMoves, .jsonl.gz")
-    parser.add_argument("--simulator", type=Path, default=SIMULATOR, help="program that prints the simulated stream")
-    parser.add_argument("--examples", type=int, default=12_000, help="real sentences learned (default: 12,000)")
-    parser.add_argument("--lines", type=int, default=6_000, help="simulated utterances (default: 6,000)")
-    parser.add_argument("--level", type=float, default=0.95, help="of an interval (default: .95)")
-    parser.add_argument("--processes", type=int, default=2, help="at once (default: 2)")
-    given = parser.parse_args(argv)
+    given = parser().parse_args(argv)
     sizes = Sizes(given.data, given.simulator, given.examples, given.lines)
     data = [where for where, path in ((REAL, given.data), (SIMULATED, given.simulator)) if path.exists()]
     if not data:

@@ -2,64 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from learners.calibration import brier, calibration_error, equal_mass
 from learners.confusion import f1_by_class, row_sums
+from learners.judged import Judged, likeliest
 from learners.predict import predict
 from learners.served import Served
 from learners.tally import KINDS, ClassTally, Tally, kind_of
+from learners.tracker import Tracker
 from schemas.feedback import LabelValue
 from schemas.prediction import ExampleInput, Output
 from state.pending import Context
+from streams.charts import curves
 from streams.readers.form import Recorded
 from streams.score import next_context, with_context
 
 BATCH = 512
 BESIDES = "none"  # the class that ``macro_f1`` leaves out: nothing of note was said
+RECORDED = "recorded"  # the rater of recorded labels, of whom nothing is known
 
 Labels = tuple[tuple[str, LabelValue], ...]
 
 
 @dataclass(slots=True)
-class Judged:
-    """What was counted of one task; ``unscored`` labels are of a task or kind that the version does not answer."""
+class Counted:
+    """What was counted of one task; ``unscored`` labels are of a task or kind that the version does not answer.
+
+    ``confidence`` and ``right`` are of each answer to a task of classes, in order.
+    """
 
     tally: Tally
     unscored: int = 0
+    confidence: list[float] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
 
     def add(self, label: LabelValue, output: Output | None) -> None:
         """Count a label and the output that it judges."""
         if output is None or not self.tally.add(label, output):
             self.unscored += 1
+        elif isinstance(self.tally, ClassTally) and (said := likeliest(output)) is not None:
+            self.confidence.append((output.probabilities or {})[said])
+            self.right.append(said == label)
+
+    def metrics(self) -> dict[str, object]:
+        """The metrics of the task, and of one of classes how far its probabilities can be believed."""
+        found = class_metrics(self.tally) if isinstance(self.tally, ClassTally) else self._numbers()
+        if self.confidence:
+            found |= calibration(self.confidence, self.right)
+        return {**found, "unscored": self.unscored}
+
+    def _numbers(self) -> dict[str, object]:
+        return {"n": self.tally.n, **self.tally.summary(BESIDES)}
+
+
+def calibration(confidence: Sequence[float], right: Sequence[bool]) -> dict[str, object]:
+    """How far a confidence can be believed: ECE over bins of equally many answers, the parts of the Brier score of
+    "the most likely class is right", and the points of a reliability diagram, [stated, came true, answers]."""
+    points = equal_mass(confidence, right)
+    return {
+        "ece_equal_mass": calibration_error(points),
+        "brier_top": brier(confidence, right)._asdict(),
+        "reliability": [list(point) for point in points],
+    }
 
 
 @dataclass(slots=True)
 class Evaluation:
     """What was counted of all tasks, while it is counted."""
 
-    tasks: dict[str, Judged] = field(default_factory=dict)
+    tasks: dict[str, Counted] = field(default_factory=dict)
 
-    def add(self, labels: Labels, outputs: dict[str, Output]) -> None:
+    def add(self, labels: Labels, outputs: Mapping[str, Output]) -> None:
         """Count the labels of one interaction and what was said of it."""
         for task, label in labels:
-            judged = self.tasks.setdefault(task, Judged(KINDS[kind_of(label)]()))
-            judged.add(label, outputs.get(task))
+            counted = self.tasks.setdefault(task, Counted(KINDS[kind_of(label)]()))
+            counted.add(label, outputs.get(task))
 
     def result(self) -> dict[str, dict[str, object]]:
-        """By task, the metrics; of a task of classes those of ``class_metrics``."""
-        return {
-            task: {**_metrics(judged.tally), "unscored": judged.unscored} for task, judged in sorted(self.tasks.items())
-        }
+        """By task, the metrics; of a task of classes those of ``class_metrics`` and ``calibration``."""
+        return {task: counted.metrics() for task, counted in sorted(self.tasks.items())}
 
 
 def evaluate(
     served: Served,
     recorded: Iterable[Recorded],
     on_progress: Callable[[int], None] = lambda interactions: None,
+    tracker: Tracker | None = None,
 ) -> dict[str, dict[str, object]]:
-    """The metrics of ``served`` on every label of ``recorded``, by task.
+    """The metrics of ``served`` on every label of ``recorded``, by task; ``tracker`` observes them, too.
 
     An interaction is seen with the turns before it, as the session role would see it. ``on_progress`` is told now and
     then how many interactions have been read. Raises ConfigurationError for a record that cannot be read.
@@ -67,8 +100,11 @@ def evaluate(
     evaluation = Evaluation()
     for batch in in_batches(labelled(recorded, served.settings.context_turns, on_progress), BATCH):
         outputs = predict(served, [seen for seen, _ in batch])
-        for (_, labels), said in zip(batch, outputs, strict=True):
+        for (seen, labels), said in zip(batch, outputs, strict=True):
             evaluation.add(labels, said)
+            if tracker is not None:
+                item = f"{seen.session} {seen.timing.at_s} {seen.payload.text}"
+                tracker.observe(Judged(seen.session, item, RECORDED, dict(labels), said))
     return evaluation.result()
 
 
@@ -114,7 +150,15 @@ def class_metrics(tally: ClassTally) -> dict[str, object]:
     }
 
 
-def _metrics(tally: Tally) -> dict[str, object]:
-    if isinstance(tally, ClassTally):
-        return class_metrics(tally)
-    return {"n": tally.n, **tally.summary(BESIDES)}
+def reliability_plots(found: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """A reliability diagram for each task of classes in what ``evaluate`` found: how often what was said comes true."""
+    plots = {}
+    for task, metrics in found.items():
+        points = metrics.get("reliability")
+        if isinstance(points, list) and len(points) > 1:
+            drawn = {
+                "the model": [(stated, came) for stated, came, _ in points],
+                "calibrated": [(0.0, 0.0), (1.0, 1.0)],
+            }
+            plots[f"reliability-{task}"] = curves(f"{task}: stated and true", "probability stated", "came true", drawn)
+    return plots

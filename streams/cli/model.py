@@ -14,13 +14,26 @@ import typer
 from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json, show_table
 
 if TYPE_CHECKING:
+    from learners.tracker import Standing
     from streams.checkpoints import Kept
     from streams.engines.broker import Broker
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The versions of a model, and how good one is.")
 
-METRICS = ("n", "mcc", "macro_f1", "macro_f1_all", "accuracy", "majority_accuracy", "ece", "log_loss", "unscored")
+METRICS = (
+    "n",
+    "mcc",
+    "macro_f1",
+    "macro_f1_all",
+    "accuracy",
+    "majority_accuracy",
+    "ece",
+    "brier",
+    "log_loss",
+    "unscored",
+)
+EVERY_LABEL = 1_000_000  # a file has fewer
 
 Version = Annotated[str, typer.Argument(help="LINEAGE:OFFSET, or latest")]
 
@@ -83,6 +96,8 @@ def show(
 def evaluate(
     version: Version,
     file: Annotated[Path, typer.Argument(help="recorded lessons, .jsonl or .jsonl.gz")],
+    targets: Annotated[bool, typer.Option("--targets", help="show how the eight targets stand, too")] = False,
+    plots: Annotated[Path | None, typer.Option(help="write reliability diagrams into this folder, as SVG")] = None,
     kafka: Kafka = None,
     blobs: BlobStore = None,
     tenant: Tenant = None,
@@ -90,14 +105,18 @@ def evaluate(
 ) -> None:
     """Hold a version against the labels of recorded lessons, which it need not have met.
 
-    `macro_f1` is the mean over the classes besides `none`, `macro_f1_all` over all.
+    `macro_f1` is the mean over the classes besides `none`, `macro_f1_all` over all. `ece` and `brier` say how far its
+    probabilities can be believed.
 
     Example: currere model evaluate latest lessons.jsonl.gz --json
     """
     from learners.fingerprint import fix_threads
+    from learners.tracker import Tracker, TrackerSettings
     from streams import recorded
     from streams.blobs import Blobs
+    from streams.charts import figures
     from streams.evaluate import evaluate as judge
+    from streams.evaluate import reliability_plots
     from streams.settings import load
     from streams.versions import served_at
 
@@ -105,12 +124,16 @@ def evaluate(
     fix_threads()
     lessons = recorded.read(file)
     served = served_at(broker_of(settings), Blobs(settings.blobs), settings.tenant, settings.model, version)
+    tracker = Tracker(served.settings.tasks, TrackerSettings(window=EVERY_LABEL)) if targets else None
     with progress_bar("interactions") as bar:
         task = bar.add_task(f"evaluating {served.version}", total=None, note="")
-        found = judge(served, lessons, lambda read: bar.update(task, completed=read))
+        found = judge(served, lessons, lambda read: bar.update(task, completed=read), tracker)
+    for path in figures(plots, reliability_plots(found)):
+        typer.echo(f"wrote {path}", err=True)
+    standings = tracker.report(seed=0) if tracker else ()
     typer.echo(f"{served.version} on {file}", err=as_json)
     if as_json:
-        show_json(found)
+        show_json({**found, **({"targets": [one.to_dict() for one in standings]} if targets else {})})
         return
     rows = [(task, *(_number(metrics.get(name)) for name in METRICS)) for task, metrics in found.items()]
     show_table(("task", *METRICS), rows)
@@ -118,6 +141,14 @@ def evaluate(
         per_class = metrics.get("per_class")
         if isinstance(per_class, dict):
             show_table((name, "f1", "n"), [(c, f"{s['f1']:.3f}", f"{s['n']:,}") for c, s in per_class.items()])
+    if standings:
+        show_table(("target", "goal", "value", "95 % interval", "judged", "met"), map(_standing, standings))
+
+
+def _standing(one: Standing) -> tuple[str, ...]:
+    interval = "" if one.low is None or one.high is None else f"{one.low:.3f} to {one.high:.3f}"
+    met = "not measured" if one.met is None else "no" if not one.met else "yes" if one.shown else "yes, not shown"
+    return one.name, f"{one.target:g}", _number(one.value), interval, f"{one.n:,} in {one.units:,} sessions", met
 
 
 def _connected(kafka: str | None, tenant: str | None) -> tuple[Settings, Broker]:

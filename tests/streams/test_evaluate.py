@@ -10,14 +10,16 @@ from builders import input_of, said
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learners.calibration import calibration_error, equal_mass
 from learners.metrics import scores
 from learners.model import served
 from learners.predict import predict
 from learners.served import Served
+from learners.tracker import Tracker
 from schemas.feedback import LabelValue
 from schemas.interaction import Interaction, Payload, SpeakerRole, Timing, Turn
 from schemas.prediction import ExampleInput
-from streams.evaluate import BATCH, evaluate, in_batches, labelled
+from streams.evaluate import BATCH, evaluate, in_batches, labelled, reliability_plots
 from streams.readers.form import Recorded
 from streams.score import contexts
 from tests.learners.cases import DEPTH, MOVE, MOVES, SMALL, begun, folded
@@ -140,3 +142,28 @@ def test_progress_is_told_by_the_batch() -> None:
     told: list[int] = []
     list(labelled((recorded(n, "a") for n in range(2 * BATCH + 1)), 1, told.append))
     assert told == [BATCH, 2 * BATCH]
+
+
+def test_confidence_is_held_against_being_right(model: Served) -> None:
+    found = evaluate(model, lesson())["move"]
+    seen, labels = _apart(lesson())
+    said = [output["move"].probabilities for output in predict(model, seen)]
+    answers = [max(shares, key=shares.__getitem__) for shares in said]
+    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+    confidence = [shares[answer] for shares, answer in zip(said, answers, strict=True)]
+    assert found["ece_equal_mass"] == pytest.approx(calibration_error(equal_mass(confidence, right)))
+    assert found["brier_top"]["score"] == pytest.approx(np.mean((np.array(confidence) - right) ** 2))
+    assert sum(n for _, _, n in found["reliability"]) == len(labels)
+
+
+def test_a_tracker_observes_every_labelled_interaction(model: Served) -> None:
+    tracker = Tracker(SMALL.tasks)
+    evaluate(model, lesson(), tracker=tracker)
+    found = {one.name: one for one in tracker.report(seed=1)}["expert_agreement"]
+    assert found.n == len(_apart(lesson())[1])
+
+
+def test_only_tasks_of_classes_have_a_reliability_diagram(model: Served) -> None:
+    numbers = [recorded(100 + n, "why?", **{DEPTH.name: n / 10}) for n in range(5)]
+    plots = reliability_plots(evaluate(model, [*lesson(), *numbers]))
+    assert list(plots) == ["reliability-move"]
