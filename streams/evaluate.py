@@ -11,6 +11,7 @@ from learners.confusion import f1_by_class, row_sums
 from learners.judged import Judged, likeliest
 from learners.predict import predict
 from learners.served import Served
+from learners.singly import said_singly
 from learners.tally import KINDS, ClassTally, Tally, kind_of
 from learners.tracker import Tracker
 from schemas.feedback import LabelValue
@@ -100,12 +101,26 @@ def evaluate(
     evaluation = Evaluation()
     for batch in in_batches(labelled(recorded, served.settings.context_turns, on_progress), BATCH):
         outputs = predict(served, [seen for seen, _ in batch])
-        for (seen, labels), said in zip(batch, outputs, strict=True):
+        for (_, labels), said in zip(batch, outputs, strict=True):
             evaluation.add(labels, said)
-            if tracker is not None:
-                item = f"{seen.session} {seen.timing.at_s} {seen.payload.text}"
-                tracker.observe(Judged(seen.session, item, RECORDED, dict(labels), said))
+        if tracker is not None:
+            observe(tracker, served, batch, outputs)
     return evaluation.result()
+
+
+def observe(
+    tracker: Tracker,
+    served: Served,
+    batch: Sequence[tuple[ExampleInput, Labels]],
+    outputs: Sequence[Mapping[str, Output]],
+) -> None:
+    """Let ``tracker`` observe what was said of a batch, by all modalities together and, if there are several, alone."""
+    seen = [given for given, _ in batch]
+    several = served.settings.audio_dim or served.settings.video_dim
+    alone = said_singly(served, seen) if several else [{} for _ in seen]
+    for (given, labels), said, singly in zip(batch, outputs, alone, strict=True):
+        item = f"{given.session} {given.timing.at_s} {given.payload.text}"
+        tracker.observe(Judged(given.session, item, RECORDED, dict(labels), said, singly))
 
 
 def labelled(
