@@ -33,7 +33,7 @@ TELLING = 3  # examples named as those that show a change most
 
 @dataclass(frozen=True, slots=True)
 class PopulationSettings:
-    """Panes of ``pane`` inputs; ``reference`` panes are compared with the last ``recent`` ones.
+    """Panes of ``pane`` inputs; ``reference`` panes, of numbers ``numbers``, are compared with the last ``recent`` ones.
 
     ``alpha`` is the chance of one false alarm of one part at one comparison, as if inputs were independent; since those
     of a lesson are not, ``effect`` is the least distance of means, in standard deviations, and ``distance`` the least
@@ -41,7 +41,8 @@ class PopulationSettings:
     """
 
     pane: int = 50
-    reference: int = 24
+    reference: int = 40
+    numbers: int = 12
     recent: int = 10
     alpha: float = 1e-6
     effect: float = 0.3
@@ -141,7 +142,7 @@ class Population:
         return [ShiftSeen(name, "mmd", 0.0, found.effect, found.effect, p, self.n, example, telling)]
 
     def _numbers(self, rows: Row, example: str) -> list[ShiftSeen]:
-        reference, recent = self.settings.reference, self.settings.recent
+        reference, recent = self.settings.numbers, self.settings.recent
         self.numbers.append(rows[:, PARTS["numbers"]])
         if len(self.numbers) < reference + recent:
             return []

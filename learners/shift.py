@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy.typing as npt
 from scipy.special import fdtrc, kolmogorov  # type: ignore[import-untyped]  # scipy ships no types
 
 Floats = npt.NDArray[np.float64]
-RIDGE = 1e-6  # of the mean variance, so that features that never vary do not make the covariance singular
+LEAST = 0.01  # of the mean variance; where features hardly vary, means of few vectors are far from normal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Moments:
     """Of ``n`` vectors their ``mean`` [k] and ``m2`` [k, k], the sum of outer products of their deviations from it."""
 
@@ -51,6 +52,12 @@ class Moments:
         found = np.sqrt(np.diag(self.m2) / max(self.n, 1))
         return np.where(found > 1e-9, found, 1.0)
 
+    @cached_property
+    def whitening(self) -> Floats:
+        """[k, k]: the principal directions, each over its standard deviation, which counts at least as ``LEAST``."""
+        variances, directions = np.linalg.eigh(self.m2 / max(self.n - 1, 1))
+        return np.asarray(directions / np.sqrt(np.maximum(variances, max(LEAST * variances.mean(), 1e-6))))
+
 
 class Compared(NamedTuple):
     """Of two samples: the test's ``statistic``, the chance ``p`` of one as large from one population, the ``effect``.
@@ -70,19 +77,17 @@ def compare_means(reference: Moments, means: npt.ArrayLike, counts: Sequence[int
 
     Over random features this is the normalised maximum mean discrepancy (MMD) of Chwialkowski et al. (2015, eq. 13),
     whose null distribution needs no permutations. ``effect`` is the distance of the means in standard deviations
-    (Mahalanobis), less what chance alone would give, not below 0. Raises ValueError where n of the reference <= k + 1.
+    (Mahalanobis), less what chance alone would give, not below 0. Raises ValueError where there are too few vectors.
     """
-    k, held = len(reference.mean), reference.n
+    held, k = reference.n, len(reference.mean)
     if held <= k + 1 or not counts or min(counts) < 1:
         raise ValueError(f"{held} and {counts} vectors of {k} numbers are too few to compare")
-    apart = np.atleast_2d(np.asarray(means, dtype=np.float64)) - reference.mean
-    covariance = reference.m2 / (held - 1)
-    covariance[np.diag_indices(k)] += max(RIDGE * np.trace(covariance) / k, 1e-12)
-    towards = np.linalg.solve(covariance, apart.T).T
-    squared, share = (apart * towards).sum(axis=1), 1 / held + 1 / np.asarray(counts)
+    apart = (np.atleast_2d(np.asarray(means, dtype=np.float64)) - reference.mean) @ reference.whitening
+    squared, share = (apart**2).sum(axis=1), 1 / held + 1 / np.asarray(counts)
     statistic = squared / share
     p = fdtrc(k, held - k, statistic * (held - k) / (k * (held - 1)))
     effect = np.sqrt(np.maximum(squared - k * share, 0.0))
+    towards = apart @ reference.whitening.T
     return [Compared(*each) for each in zip(statistic.tolist(), p.tolist(), effect.tolist(), towards, strict=True)]
 
 
