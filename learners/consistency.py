@@ -6,8 +6,8 @@ contrast  of what is said, heard and seen, two are nearer to each other than to 
 alone     each modality's own heads learn the labels that it should know something of
 accord    and two modalities' heads say the same
 
-Anchors are the new examples of a batch; the replayed ones are others to be told from. What was once heard with what was
-seen is the past's: on the simulated stream, whose audio turns at half, retrieval from replayed pairs too is .05 less.
+Anchors are the new examples of a batch; the replayed ones are others to be told from. How they once went together is
+the past's: on the simulated stream, whose audio turns at half, retrieval is .06 less with replayed anchors too.
 """
 
 from __future__ import annotations
