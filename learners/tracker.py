@@ -82,6 +82,7 @@ class Tracker:
 
     def __init__(self, tasks: Sequence[Task], settings: TrackerSettings = TrackerSettings()) -> None:
         self.settings = settings
+        self.tasks = name_code(to_json([task.to_dict() for task in tasks]).decode())  # rows are of these
         self.goals = {goal.name: goal for goal in goals(tasks)}
         self.kept = {name: self._empty() for name in self.goals}
         self.probing = Probing()
@@ -151,15 +152,16 @@ class Tracker:
             name: {"rows": [[unit, *map(_or_none, row)] for unit, row in one.rows], "history": one.history}
             for name, one in self.kept.items()
         }
-        return to_json({"kept": kept, "probing": self.probing.to_dict()})
+        return to_json({"tasks": self.tasks, "kept": kept, "probing": self.probing.to_dict()})
 
     @classmethod
     def from_bytes(cls, value: bytes, tasks: Sequence[Task], settings: TrackerSettings = TrackerSettings()) -> Tracker:
-        """The inverse of ``to_bytes``; a target that it does not know is passed over. Raises ValueError, KeyError."""
-        found = cls(tasks, settings)
-        state = from_json(value)
+        """The inverse of ``to_bytes``. Raises ValueError, also where it was of other ``tasks``, KeyError, TypeError."""
+        found, state = cls(tasks, settings), from_json(value)
+        if state["tasks"] != found.tasks:
+            raise ValueError("the tracker's bytes are of other tasks: their rows mean something else")
         for name, kept in found.kept.items():
-            _restore(kept, state["kept"].get(name, {"rows": [], "history": []}))
+            _restore(kept, state["kept"][name])
         found.probing = Probing.from_dict(state["probing"])
         return found
 

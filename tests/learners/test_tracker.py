@@ -98,6 +98,11 @@ def test_a_tracker_goes_on_from_its_bytes(n: int, cut: int) -> None:
     assert stored.to_bytes() == whole.to_bytes()
 
 
+def test_the_bytes_of_other_tasks_are_refused() -> None:
+    with pytest.raises(ValueError, match="other tasks"):
+        Tracker.from_bytes(watched(3).to_bytes(), TASKS[:3], QUICK)
+
+
 def test_a_history_grows_no_longer_than_its_limit_and_ends_with_the_last_value() -> None:
     tracker = watched(10)
     for step in range(3 * MOST):
