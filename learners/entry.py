@@ -101,15 +101,19 @@ def entry(
     unmarked: float = 0.0,
 ) -> Entry:
     """The entry of an example of class ``label`` that the log received at ``added_ms`` (epoch milliseconds)."""
-    made = Entry(id, 0.0, 0.0, label, learner, rater, added_ms, 0, interaction, unmarked)
-    return weighed(settings, made, importance)
+    weight, key = _weight_and_key(settings, id, importance, added_ms)
+    return Entry(id, key, weight, label, learner, rater, added_ms, 0, interaction, unmarked)
 
 
 def weighed(settings: MemorySettings, entry: Entry, importance: float) -> Entry:
     """``entry`` with another importance."""
+    weight, key = _weight_and_key(settings, entry.id, importance, entry.added_ms)
+    return entry._replace(weight=weight, key=key)
+
+
+def _weight_and_key(settings: MemorySettings, id: str, importance: float, added_ms: int) -> tuple[float, float]:
     weight = max(importance, settings.least_weight)
-    forward = settings.decay_per_day * entry.added_ms / MS_PER_DAY
-    return entry._replace(weight=weight, key=rank(entry.id, weight, forward))
+    return weight, rank(id, weight, settings.decay_per_day * added_ms / MS_PER_DAY)
 
 
 def rank(id: str, weight: float, forward: float = 0.0) -> float:

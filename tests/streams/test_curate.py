@@ -3,100 +3,57 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from builders import (
     HORIZON_S,
-    MODEL,
     START_S,
     Room,
     Shelf,
     Teller,
     consent,
     curation,
-    event,
     input_of,
     of,
     only,
     run,
+)
+from curated import (
+    WANTED,
+    choices,
+    example,
+    ids,
+    mark,
+    new,
+    payloads,
+    remembered,
+    requests,
+    room,
+    take_back,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.drift import ALL, DriftMonitor, DriftSettings
 from learners.entry import MemorySettings
+from learners.importance import FLAGS
 from learners.metrics import Prequential
 from learners.request import REPLAYED, decode_request
 from schemas import topics
 from schemas.envelope import Origin, derive_id
 from schemas.event import Data, Event
 from schemas.interaction import Payload
-from schemas.prediction import DeadLetter, Example, ExampleInput, Fate
+from schemas.prediction import DeadLetter, Fate
 from schemas.prediction import Output as Answer
 from schemas.training import TrainRequest
 from streams import turns
 from streams.curate import Curate
 from streams.judge import DRIFT, QUALITY
-from streams.processor import Output, waiting_key
+from streams.processor import waiting_key
 from streams.remember import Remembered
-from streams.table import Curation
 from streams.turns import size_in_request
-
-
-def room(**more: Any) -> Room:
-    """A curate role that has begun its model."""
-    here = Room(Curate(curation(**more)))
-    here.take()
-    return here
-
-
-def choices(here: Room) -> Curation:
-    assert isinstance(here.processor, Curate)
-    return here.processor.curation
-
-
-def example(name: str, at_s: float = START_S, **more: Any) -> Event[Data]:
-    """The example of feedback ``name``, under the id that the session role gives it."""
-    given: dict[str, Any] = {
-        "kind": "label", "model": MODEL, "session": "lesson", "interaction": f"of-{name}", "feedback": name,
-        "rater": f"rater-{name}", "labels": {"move": "press"}, "predicted": Teller().outputs("teacher"),
-        "importance": 0.5, "arrived_ms": int(START_S * 1000), **more,
-    }  # fmt: skip
-    if "input" not in given:
-        seen = {"session": "lesson", "role": "teacher", "learner": None, "payload": Payload(text=f"sentence {name}")}
-        given["input"] = ExampleInput(**{**seen, **{key: given.pop(key) for key in seen if key in more}})
-        given["session"] = "lesson"
-    return event(Example(**given), derive_id("example", name), at_s)
-
-
-def take_back(name: str, of: str) -> Event[Data]:
-    return example(name, kind="retraction", labels={}, retracts=of)
-
-
-def requests(outputs: Iterable[Output]) -> list[TrainRequest]:
-    return [o.data for o in outputs if isinstance(o.data, TrainRequest) and o.data.kind == "step"]
-
-
-def new(outputs: Iterable[Output]) -> list[list[str]]:
-    """The feedbacks behind the new examples of each request."""
-    return [[example.feedback for example in request.new] for request in requests(outputs)]
-
-
-def remembered(here: Room) -> set[str]:
-    """The ids in the index of the memory."""
-    return {key[2:] for key in here.shelf.values if key.startswith("m:")}
-
-
-def payloads(here: Room) -> set[str]:
-    return {key[2:] for key in here.shelf.values if key.startswith("p:")}
-
-
-def ids(*names: str) -> set[str]:
-    return {derive_id("example", name) for name in names}
-
 
 # Requests.
 
@@ -451,11 +408,15 @@ def test_gauges_tell_the_memory_by_class_and_a_class_that_left_is_zero() -> None
 
 # Owners come and go.
 
-NAMES = st.integers(0, 9).map("e{}".format)
+NAMES = st.sampled_from([*(f"e{n}" for n in range(9)), WANTED[0]])
 LEARNERS = st.sampled_from(["kim", "lee", None])
+EXEMPLARY = {"flag:exemplary": FLAGS["exemplary"]}
 EVENTS = st.one_of(
     st.builds(example, NAMES, learner=LEARNERS, labels=st.sampled_from([{"move": "press"}, {"move": "none"}])),
     st.builds(take_back, NAMES.map("r{}".format), of=NAMES),
+    st.builds(
+        mark, NAMES.map("m{}".format), NAMES, flag=st.just("exemplary"), reasons=st.just({"flag:exemplary": 0.4})
+    ),
     st.builds(consent, st.sampled_from(["kim", "lee"]), granted=st.booleans()),
 )
 
@@ -464,7 +425,7 @@ EVENTS = st.one_of(
 @given(st.lists(st.tuples(st.lists(EVENTS, max_size=5), st.sampled_from([0.0, 11.0])), max_size=8))
 def test_a_new_owner_at_every_batch_continues_identically(batches: list[tuple[list[Event[Data]], float]]) -> None:
     memory = MemorySettings(capacity=4, learner_share=0.5, rater_share=1.0, classes=1)
-    stays, changes = room(memory=memory), room(memory=memory)
+    stays, changes = room(memory=memory, probe=1), room(memory=memory, probe=1)
     for events, seconds in batches:
         there = Room(Curate(replace(choices(changes))), changes.shelf, changes.now, changes.offsets)
         assert there.plan(*events) == stays.plan(*events)
@@ -476,10 +437,11 @@ def test_a_new_owner_at_every_batch_continues_identically(batches: list[tuple[li
 @settings(max_examples=40, deadline=None)
 @given(st.lists(EVENTS, max_size=12))
 def test_line_and_memory_have_their_payloads_and_nothing_else_has(events: list[Event[Data]]) -> None:
-    here = room(memory=MemorySettings(capacity=3))
+    here = room(memory=MemorySettings(capacity=3), probe=1)
     for some in events:
         here.take(some)
-        line = {w.id for w in Remembered.load(here.shelf.values, MemorySettings(), OrderedDict()).line}
+        held = Remembered.load(here.shelf.values, MemorySettings(), OrderedDict())
+        line = {w.id for w in (*held.line, *held.aside)}
         assert payloads(here) == remembered(here) | line
         waiting = {key for key in here.shelf.values if key.startswith("w:")}
         assert len(waiting) == len(line)
