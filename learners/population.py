@@ -26,7 +26,7 @@ from learners.sketch import NUMBERS, PARTS, WIDTH, Row
 
 VECTORS = ("words", "audio", "video")
 PAIRS = tuple(combinations(VECTORS, 2))
-PRODUCTS, COSINES = 32, 16  # features of a pair; beside its numbers, of a feature vector
+PRODUCTS, COSINES = 64, 16  # features of a pair; beside its numbers, of a feature vector
 MOST_MET = 1_000  # interactions known by a hash, so that a second label on one shows it no second time
 TELLING = 3  # examples named as those that show a change most
 

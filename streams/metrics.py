@@ -11,6 +11,7 @@ from schemas.drift import Drift
 from schemas.prediction import DeadLetter, Example, Fate
 from streams.message import Record
 from streams.processor import Output
+from streams.unlabelled import Unlabelled
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 LATE_SECONDS = 3600.0  # a feedback that comes later than this after what it judges counts as late
@@ -22,7 +23,7 @@ COUNTERS = {
     "late_feedback": ("feedbacks more than an hour after what they judge", ["role"]),
     "fates": ("inputs led nowhere", ["role", "fate"]),
     "contradictions": ("labels that contradict another rater's on the same task", ["role"]),
-    "drifts": ("changes that a detector saw in the errors of a task", ["role", "task", "detector"]),
+    "drifts": ("alarms: errors of a task that rise, or inputs that are not as they were", ["role", "task", "detector"]),
     "learning_alerts": ("verdicts on the probe's history: converged, early-stop, falling", ["alert"]),
     "refusals": ("times that the store refused this owner", ["role"]),
     "models_refused": ("snapshots and deltas that failed their checks", ["role"]),
@@ -37,6 +38,9 @@ GAUGES = {
     "rater_trust": ("what a label of a rater counts, learned from agreement; at most 1", ["rater"]),
     "prequential_mcc": ("Matthews correlation over the last labels", ["task"]),
     "prequential_accuracy": ("accuracy over the last labels", ["task"]),
+    "label_coverage": ("labels a prediction, of those of this process", ["task"]),
+    "estimated_accuracy": ("an estimate: accuracy on all predictions, labelled or not", ["task", "method"]),
+    "estimated_accuracy_error": ("estimate less truth, on labels that came after it", ["task", "method"]),
     "probe_skill": ("MCC, macro F1 or correlation on the frozen probe", ["task"]),
     "constraint_violation": ("of what research asks, in the last step that could tell", ["constraint"]),
     "constraint_multiplier": ("how strongly the constraint pulls", ["constraint"]),
@@ -57,6 +61,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.unlabelled = Unlabelled()
         self._counters = {n: Counter(f"currere_{n}", t, ls, registry=self.registry) for n, (t, ls) in COUNTERS.items()}
         self._gauges = {n: Gauge(f"currere_{n}", t, ls, registry=self.registry) for n, (t, ls) in GAUGES.items()}
         self._histograms = {
@@ -100,7 +105,7 @@ class RoleMetrics:
             self.metrics.count("events_out", n, role=self.role, topic=topic)
         for output in outputs:
             self._outcome(output)
-        for name, labels, value in gauges:
+        for name, labels, value in (*gauges, *self.metrics.unlabelled.take(outputs)):
             self.metrics.gauge(name, value, **labels)
 
     def outbox(self, partition: int, records: int) -> None:
@@ -117,7 +122,7 @@ class RoleMetrics:
                 self.metrics.count("dead_letters", role=self.role, topic=topic, reason=reason)
             case Fate(fate=kind):
                 self.metrics.count("fates", role=self.role, fate=kind)
-            case Drift(task=task, detector=detector):
+            case Drift(task=task, detector=detector, alarm=True):
                 self.metrics.count("drifts", role=self.role, task=task, detector=detector)
             case Example(delay_s=delay, contradicts=others):
                 if delay > LATE_SECONDS:
