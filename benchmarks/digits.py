@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from streams.charts import Interval, bars, curves
 
 NAMES = ("finetune", "ewc", "a-gem", "er", "er-ace", "der++", "slda", "iid", "default")
 COLUMNS = ("method", "ACC", "sd", "forgetting", "ACC then", "difference", "forgetting then", "difference ")
+Run = tuple[Scenario, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,24 @@ class Score:
 def measure(names: Sequence[str], seeds: int, processes: int) -> dict[Scenario, dict[str, list[Retention]]]:
     """The matrices of every method in both settings of the stream, run after run."""
     asked = [(scenario, name, seed) for scenario in SCENARIOS for name in names for seed in range(seeds)]
-    found: dict[tuple[Scenario, str, int], Retention] = {}
-    spawned = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(processes, mp_context=spawned, initializer=fix_threads) as pool,
-        progress("runs", len(asked)) as advance,
-    ):
-        running = {pool.submit(matrix, *one): one for one in asked}
-        for done in as_completed(running):
-            found[running[done]] = Retention(done.result())
+    found: dict[Run, Retention] = {}
+    with progress("runs", len(asked)) as advance:
+        for one, accuracies in _done(asked, processes):
+            found[one] = Retention(accuracies)
             advance()
     return {s: {name: [found[s, name, seed] for seed in range(seeds)] for name in names} for s in SCENARIOS}
+
+
+def _done(asked: Sequence[Run], processes: int) -> Iterator[tuple[Run, list[list[float]]]]:
+    """Each run with its matrix, as they are done."""
+    if processes == 1:
+        fix_threads()
+        yield from ((one, matrix(*one)) for one in asked)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=fix_threads) as pool:
+        running = {pool.submit(matrix, *one): one for one in asked}
+        yield from ((running[done], done.result()) for done in as_completed(running))
 
 
 def row(name: str, found: Score, then: Figure | None) -> list[str | None]:
@@ -70,7 +78,7 @@ def row(name: str, found: Score, then: Figure | None) -> list[str | None]:
     mine: list[str | None] = [name, f"{found.acc:.1f}", f"{found.sd:.1f}", f"{found.forgetting:.1f}"]
     if then is None:
         return [*mine, None, None, None, None]
-    forgotten = [None, None]
+    forgotten: list[str | None] = [None, None]
     if then.forgetting is not None:
         forgotten = [f"{then.forgetting:.1f}", f"{found.forgetting - then.forgetting:+.1f}"]
     return [*mine, f"{then.acc:.1f}", f"{found.acc - then.acc:+.1f}", *forgotten]
@@ -109,7 +117,7 @@ def main() -> None:
         lines = [row(name, Score.of(runs), REFERENCES[scenario].get(name)) for name, runs in found.items()]
         table(COLUMNS, lines, f"{scenario.replace('_', '-')}, {given.seeds} runs, percent points")
         plots |= drawn(scenario, found)
-    scores = {s: {name: Score.of(runs).rounded() for name, runs in found.items()} for s, found in measured.items()}
+    scores = {str(s): {name: Score.of(runs).rounded() for name, runs in found.items()} for s, found in measured.items()}
     finish(scores, given, plots)
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from benchmarks.digits_stream import PIXELS, Scenario, task_of
 from learners.settings import LearningSettings, Replay
 
-# The references' net reads pixels and is stepped by plain gradient descent: with AdamW, whose second moments last longer
-# than a task of 27 steps, no rate comes within two points of all of them at once.
+# The references' net reads pixels and is stepped by plain gradient descent: with AdamW, whose second moments outlast a
+# task of 27 steps, no rate comes within two points of all of them at once.
 REFERENCE: Mapping[str, object] = {
     "dense_optimiser": "sgd", "dense_rate": 0.1, "weight_decay": 0.0, "warm_up_steps": 0, "clip_norm": 1e6,
     "average_decay": 0.0,
