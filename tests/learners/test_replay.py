@@ -55,6 +55,16 @@ def test_entries_are_drawn_as_often_as_the_mixture_says() -> None:
     assert abs(important[True] - expected) < 4 * sqrt(2 * rounds * 0.25) + 0.02 * rounds
 
 
+def test_each_half_is_drawn_by_its_own_chances() -> None:
+    """Of four draws two are uniform: 2/N each; the others successive by priority among what is left. Of N entries of
+    equal weight every one is drawn 4/N of the time (Pearson's chi-square, mean k - 1, variance 2 (k - 1))."""
+    memory, rounds, n = Memory.of(RULES, [entry(RULES, str(i), 0.4, "a", None, None, i) for i in range(20)]), 2_000, 4
+    drawn = Counter(id for seed in range(rounds) for id in sample(memory, n, seed).ids)
+    expected = rounds * n / 20
+    chi = sum((drawn[str(i)] - expected) ** 2 / expected for i in range(20))
+    assert chi < 19 + 4 * sqrt(2 * 19)
+
+
 def test_without_priorities_every_entry_weighs_the_same() -> None:
     memory = Memory.of(RULES, [entry(RULES, str(i), 0.4, "a", None, None, i) for i in range(30)])
     assert set(sample(memory, 10, seed=3).weights) == {1.0}

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 from builders import MODEL, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
 
+from learners.entry import MemorySettings
 from learners.request import NEW, REPLAYED, decode_request
 from learners.settings import LearningSettings
 from schemas import topics
@@ -15,7 +19,7 @@ from schemas.envelope import Origin, derive_id
 from schemas.interaction import Payload
 from schemas.prediction import ExampleInput
 from schemas.training import TrainExample, TrainRequest
-from streams.compose import Chosen, genesis_request, step_request
+from streams.compose import Chosen, genesis_request, probe_request, sample_weights, step_request
 from streams.processor import Output, message
 
 CAUSES = (Origin(topics.EXAMPLE.name, 0, 3), Origin(topics.EXAMPLE.name, 0, 4))
@@ -53,6 +57,58 @@ def test_the_copied_json_of_its_examples_is_what_would_be_written_anew() -> None
 
 def test_equal_requests_are_equal_bytes() -> None:
     assert request().value == request().value != request(seed=8).value
+
+
+def test_a_probe_is_named_after_its_newest_example_and_has_no_weights() -> None:
+    output = probe_request(MODEL, [example("a"), example("b")], 7, TIME, CAUSES)
+    found, weights = decode_request(output.value or b"")
+    assert (found, found.kind, weights) == (output.data, "probe", {})
+    assert (output.id, output.causes) == (derive_id("probe", "b"), CAUSES)
+
+
+def by(rater: str, learner: str | None = None, importance: float = 0.5) -> TrainExample:
+    given = example("a").example
+    seen = given.input.model_copy(update={"learner": learner})
+    return given.model_copy(update={"rater": rater, "input": seen, "importance": importance})
+
+
+TRUSTED = {"ann": 1.0, "bob": 0.5, "cid": 0.8}.__getitem__
+UNCAPPED = MemorySettings(learner_share=1.0, rater_share=1.0)
+
+
+def test_a_new_example_weighs_the_product_of_what_speaks_for_it() -> None:
+    settings = MemorySettings(learner_share=1.0, rater_share=1.0, importance_power=0.5)
+    new = [by("ann", importance=0.9), by("bob", importance=0.1)]
+    first, again = sample_weights(settings, new, [by("bob")], [0.6], TRUSTED, delays=[1.0, 2.0])
+    mean = (0.9 + 0.1) / 2
+    assert first == pytest.approx([(0.9 / mean) ** 0.5 * 1.0 * 1.0, (0.1 / mean) ** 0.5 * 0.5 * 2.0])
+    assert again == pytest.approx([0.6 * 0.5]), "what is replayed keeps its own correction"
+
+
+def test_without_reasons_to_differ_every_weight_is_as_it_was() -> None:
+    first, again = sample_weights(MemorySettings(), [by("ann")] * 3, [by("ann")] * 2, [1.0, 0.25], TRUSTED)
+    assert (first, again) == ([1.0] * 3, [1.0, 0.25])
+
+
+NAMES = st.sampled_from(["ann", "bob", "cid"])
+PEOPLE = st.lists(st.builds(by, NAMES, st.sampled_from([None, "kim", "lee"])), max_size=12)
+
+
+@given(PEOPLE, PEOPLE, st.sampled_from([0.3, 0.5]), st.floats(0.1, 2.0))
+def test_no_rater_has_more_than_its_share_of_the_gradient_and_nothing_grows(
+    new: list[TrainExample], replayed: list[TrainExample], share: float, replay_share: float
+) -> None:
+    settings = MemorySettings(rater_share=share)
+    corrections = [1.0] * len(replayed)
+    first, again = sample_weights(settings, new, replayed, corrections, TRUSTED, replay_share)
+    free = sample_weights(UNCAPPED, new, replayed, corrections, TRUSTED, replay_share)
+    assert all(0 <= w <= whole for w, whole in zip([*first, *again], [*free[0], *free[1]], strict=True))
+    parts = [w / len(new) for w in first] + [w * replay_share / len(replayed) for w in again]
+    raters = [one.rater for one in (*new, *replayed)]
+    cap = max(share, 1 / max(len(set(raters)), 1))
+    for rater in set(raters):
+        held = sum(part for part, one in zip(parts, raters, strict=True) if one == rater)
+        assert held <= cap * sum(parts) * (1 + 1e-6)
 
 
 def test_a_request_is_an_event_of_its_topic() -> None:

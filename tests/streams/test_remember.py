@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import pytest
 from builders import UNCAPPED, Shelf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ LESS = MemorySettings(capacity=3, learner_share=1.0, rater_share=1.0)
 def waiting(name: str) -> Waiting:
     return Waiting(
         id=name, origin=f"edu.example.v1/0/{int(name[1:])}", at=0.0, time_s=0.0, label="move/press", learner=None,
-        rater="ann", importance=0.5, ms=0,
+        rater="ann", importance=0.5, ms=0, interaction=f"i-{name}", unmarked=0.5,
     )  # fmt: skip
 
 
@@ -96,6 +97,19 @@ def test_nothing_changed_is_nothing_written() -> None:
     assert load(shelf.values, OrderedDict()).writes() == []
 
 
+def test_marks_raise_what_waits_and_what_is_remembered_and_what_falls_below_the_threshold_leaves() -> None:
+    high = MemorySettings(threshold=0.8, learner_share=1.0, rater_share=1.0)
+    memory = load({}, OrderedDict(), high)
+    memory.wait(waiting("e0"))
+    assert memory.mark("i-e0", 0.4) == {"e0": pytest.approx(0.9)}
+    memory.admit(memory.line)
+    memory.leave({"e0"})
+    assert [entry.weight for entry in memory.entries] == [pytest.approx(0.9)]
+    assert memory.mark("i-e0", 0.9) == {"e0": 1.0}
+    assert memory.mark("i-e0", 0.0) == {}
+    assert list(memory.entries) == []
+
+
 def test_what_left_and_came_back_keeps_its_payload() -> None:
     memory = load({}, OrderedDict())
     memory.forget("e0")
@@ -106,7 +120,9 @@ def test_what_left_and_came_back_keeps_its_payload() -> None:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["admit", "forget", "replay", "go back", "lose"]), st.integers(0, 5).map("e{}".format)),
+    st.tuples(
+        st.sampled_from(["admit", "forget", "replay", "mark", "go back", "lose"]), st.integers(0, 5).map("e{}".format)
+    ),
     max_size=15,
 )
 
@@ -128,6 +144,8 @@ def test_a_cached_memory_is_always_the_stored_one(steps: list[tuple[str, str]]) 
             memory.forget(name)
         elif what == "replay":
             memory.replayed([name])
+        elif what == "mark":
+            memory.mark(f"i-{name}", 0.4)
         earlier = Shelf(dict(shelf.values))
         writes = memory.writes()
         if what != "lose":
