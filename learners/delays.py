@@ -89,10 +89,11 @@ class Delays:
         """Count a label of class ``name`` that came ``delay_s`` seconds after its item, which was at ``at_s``."""
         if not self.tasks:
             self.now, self.began = at_s + delay_s, at_s
-        before, self.now = self._cell(), max(self.now, at_s + delay_s)
-        if self._cell() != before:
-            for arrivals in self.tasks.values():
-                self._widen(arrivals)
+        if at_s + delay_s > self.now:
+            before, self.now = self._cell(), at_s + delay_s
+            if self._cell() != before:
+                for arrivals in self.tasks.values():
+                    self._widen(arrivals)
         arrivals = self.tasks.get(task) or self.tasks.setdefault(task, Arrivals())
         if name not in arrivals.classes:
             if len(arrivals.classes) >= MOST_CLASSES:

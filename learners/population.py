@@ -33,7 +33,7 @@ TELLING = 3  # examples named as those that show a change most
 
 @dataclass(frozen=True, slots=True)
 class PopulationSettings:
-    """Panes of ``pane`` inputs; ``reference`` panes, of numbers ``numbers``, are compared with the last ``recent`` ones.
+    """Panes of ``pane`` inputs; the last ``recent`` ones are compared with ``reference`` panes, of numbers ``numbers``.
 
     ``alpha`` is the chance of one false alarm of one part at one comparison, as if inputs were independent; since those
     of a lesson are not, ``effect`` is the least distance of means, in standard deviations, and ``distance`` the least
@@ -107,8 +107,10 @@ class Population:
         ids, rows = [id_ for id_, _ in self.open], np.array([held for _, held in self.open])
         self.open = []
         seen = self._numbers(rows, example)
+        there = ~np.isnan(rows).all(axis=0)
         for name, columns in _parts():
-            seen += self._part(name, columns, ids, rows, example)
+            if all(there[each.start] for each in columns):
+                seen += self._part(name, columns, ids, rows, example)
         return seen
 
     def _part(
@@ -150,6 +152,8 @@ class Population:
         del self.numbers[reference]
         tried, found = [], []
         for place, name in enumerate(NUMBERS):
+            if np.isnan(after[-1, place]) and np.isnan(after[:, place]).all():
+                continue
             one, two = (held[:, place][~np.isnan(held[:, place])] for held in (before, after))
             if min(len(one), len(two)) >= self.settings.pane and max(one.max(), two.max()) > min(one.min(), two.min()):
                 tried.append((name, one, two, *ks(one, two)))

@@ -24,6 +24,7 @@ PARTS = {
 }
 WIDTH = PARTS["numbers"].stop
 Row = npt.NDArray[np.float32]
+NOTHING = np.full(WIDTH, nan, np.float32)
 
 
 def sketch(given: ExampleInput) -> Row:
@@ -33,35 +34,43 @@ def sketch(given: ExampleInput) -> Row:
     """
     payload, timing = given.payload, given.timing
     words = payload.text.lower().split()
-    numbers = (
+    row = NOTHING.copy()
+    row[PARTS["words"]] = hashed(words)
+    for name, values in (("audio", payload.audio), ("video", payload.video)):
+        if values:
+            vector = reduced(values)
+            row[PARTS[name].start : PARTS[name].start + len(vector)] = vector
+    row[PARTS["numbers"]] = (
         log1p(len(words)),
         nan if timing.gap_s is None else log1p(timing.gap_s),
         nan if timing.duration_s is None else log1p(timing.duration_s),
         nan if payload.clarity is None else payload.clarity,
         nan if given.age is None else given.age,
         nan if given.mastery is None else given.mastery,
-        float(len(payload.audio or ())),
-        float(len(payload.video or ())),
+        len(payload.audio or ()),
+        len(payload.video or ()),
     )
-    return np.array((*hashed(words), *reduced(payload.audio), *reduced(payload.video), *numbers), dtype=np.float32)
+    return row
 
 
 def hashed(words: list[str]) -> list[float]:
     """The sum of one signed unit vector a word (Weinberger et al. 2009), over the root of their number."""
     row, one = [0.0] * WORDS, 1 / max(len(words), 1) ** 0.5
     for word in words:
-        place = crc32(word.encode())
+        place = _place(word)
         row[place % WORDS] += one if place & 0x10000 else -one
     return row
 
 
-EMPTY = (nan,) * FEATURES
+@lru_cache(maxsize=2**15)
+def _place(word: str) -> int:
+    return crc32(word.encode())
 
 
-def reduced(values: tuple[float, ...] | None) -> tuple[float, ...]:
-    """``values`` on ``FEATURES`` places; of more a fixed random projection (Johnson & Lindenstrauss 1984)."""
-    if values is None or len(values) <= FEATURES:
-        return (*(values or ()), *EMPTY[len(values or ()) :])
+def reduced(values: tuple[float, ...]) -> tuple[float, ...]:
+    """``values``, or where they are more than ``FEATURES`` a fixed random projection (Johnson & Lindenstrauss 1984)."""
+    if len(values) <= FEATURES:
+        return values
     return tuple((np.asarray(values) @ _projection(len(values))).tolist())
 
 
