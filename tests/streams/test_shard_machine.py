@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 
 from builders import (
     HORIZON_S,
@@ -16,6 +17,7 @@ from builders import (
     classroom_log,
     consent,
     curate_role,
+    judged,
     label,
     published,
     records,
@@ -30,16 +32,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from schemas import topics
 from schemas.envelope import Origin, read_envelope
 from schemas.errors import Refused, StoreUnavailable
+from schemas.feedback import Flag
 from schemas.prediction import Example
 from schemas.training import TrainRequest
 from state.memory import MemoryStore, Snapshot
 from state.store import Commit, Offsets, Shard
+from streams.aside import CHANCE, uniform
 from streams.engines.memory import ManualClock
 from streams.engines.shard import RoleAt
 
 EXAMPLES, STEPS = 80, 40
 ROLES = st.sampled_from(["session", "curate"])
-IDS = st.integers(0, 2).map("i{}".format)
+CHOSEN = next(f"i{n}" for n in count() if uniform(f"i{n}") < CHANCE)  # for the probe
+IDS = st.sampled_from(["i0", "i1", CHOSEN])
 FEEDBACK_IDS = st.integers(0, 4).map("f{}".format)
 RATERS = st.sampled_from(["ann", "bob"])
 LEARNERS = st.sampled_from(["kim", "lee", None])
@@ -76,9 +81,11 @@ class Trouble(RuleBasedStateMachine):
         self.hosts: dict[str, Host] = {}
         self.zombies: list[Host] = []
 
-    @initialize(wait_s=st.sampled_from([0.0, 5.0]), consent=st.sampled_from(["opt-in", "opt-out"]))
-    def open(self, wait_s: float, consent: str) -> None:
-        curate = curate_role(wait_s=wait_s, consent=consent)
+    @initialize(
+        wait_s=st.sampled_from([0.0, 5.0]), consent=st.sampled_from(["opt-in", "opt-out"]), probe=st.integers(0, 2)
+    )
+    def open(self, wait_s: float, consent: str, probe: int) -> None:
+        curate = curate_role(wait_s=wait_s, consent=consent, probe=probe)
         self.roles = {"session": session_role(self.teller), "curate": curate}
 
     @rule(id=IDS, text=st.sampled_from(["why?", "so"]), learner=LEARNERS)
@@ -88,6 +95,10 @@ class Trouble(RuleBasedStateMachine):
     @rule(id=FEEDBACK_IDS, interaction=IDS, value=st.sampled_from(["press", "none", "sneezing"]), rater=RATERS)
     def give_label(self, id: str, interaction: str, value: str, rater: str) -> None:
         append(self.log, label(id, interaction, value, rater=rater))
+
+    @rule(id=FEEDBACK_IDS, interaction=IDS, rater=RATERS)
+    def give_flag(self, id: str, interaction: str, rater: str) -> None:
+        append(self.log, judged(id, interaction, Flag(kind="flag", name="exemplary"), rater=rater))
 
     @rule(id=FEEDBACK_IDS, interaction=IDS, of=FEEDBACK_IDS, rater=RATERS)
     def retract(self, id: str, interaction: str, of: str, rater: str) -> None:
@@ -201,15 +212,15 @@ class Trouble(RuleBasedStateMachine):
                 if record.header("ce_source") == self.roles[role].source:
                     found.update(read_envelope(record.headers).causes)
         expected = {record.origin for name in inputs for record in records(self.log, name)}
-        if role == "curate":  # a retraction changes what is remembered, and has no outcome of its own
+        if role == "curate":  # these change what is remembered, and have no outcome of their own
             repeated = {origin for origin, n in found.items() if n == 1}
-            expected -= {o for o in self._retractions() if o not in repeated}
+            expected -= {o for o in self._not_labels() if o not in repeated}
         assert found == Counter(expected)
 
-    def _retractions(self) -> set[Origin]:
+    def _not_labels(self) -> set[Origin]:
         found = set()
         for record in records(self.log, topics.EXAMPLE):
-            if record.value != b"garbage" and Example.model_validate_json(record.value or b"").kind == "retraction":
+            if record.value != b"garbage" and Example.model_validate_json(record.value or b"").kind != "label":
                 found.add(record.origin)
         return found
 
@@ -218,6 +229,9 @@ class Trouble(RuleBasedStateMachine):
         assert [r.kind for r in requests].count("genesis") == 1
         new = Counter(example.id for request in requests for example in request.new)
         assert all(n == 1 for n in new.values())
+        asked = {example.interaction for r in requests if r.kind == "probe" for example in r.new}
+        learned = {example.interaction for r in requests if r.kind == "step" for example in (*r.new, *r.replayed)}
+        assert not asked & learned, "what the model is asked it never learns from"
 
 
 def test_at_rest_every_input_has_exactly_one_outcome() -> None:
