@@ -8,9 +8,9 @@ retrieval@1     is a moment's own audio the nearest to its video, to its text, o
                 on the 500 moments just ahead: the curve shows the turn and the recovery.
 accuracy        on the true question type, with all present and with the audio taken away
 open rate       the share of open questions among the moments of the last ten minutes, every ten minutes, the mean over
-                windows: of all moments, of those labelled by then, and corrected by the delays. Once as raters call
-                them, wrongly too, and once as they are (true_open_rate): there a label counts as the likeliest class
-                by what was predicted and by how far its rater can be trusted.
+                windows: in truth, of the labels that came by then, and corrected. Once as raters call them, wrongly
+                too, corrected by how late the labels of each class are; once as they are (true_open_rate), corrected
+                by how often raters are right as well.
 drift           how many labels come from the turn to the first alarm after it; alarms before it are false. Detectors
                 look at errors (rises only: falling is what learning is for) and at what is said to the model.
 consistency     how alike the words and the voice, each by itself, speak of the same tasks; the target is .75
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.multimodal_pass import BELIEVED, CALLED, Lesson, Rate
+from benchmarks.multimodal_pass import CALLED, TRULY, Lesson, Rate
 from benchmarks.multimodal_score import Scores, accuracy, cross_modal, least_squares, retrieved
 from benchmarks.multimodal_stream import SETTINGS, TOOL, Moment, moments
 from benchmarks.output import arguments, finish, progress, table
@@ -41,7 +41,7 @@ AHEAD = 500  # moments that a point of the curve asks about
 BARS = {"video_to_audio": 0.60, "text_to_audio": 0.20}
 ACCURACY_GAP, RATE_ERROR, LABELS, WEIGHT_SHARE = 0.03, 0.01, 500, 0.5
 CARELESS = "r3"
-RATES = {"open_rate": CALLED, "true_open_rate": BELIEVED}
+RATES = {"open_rate": CALLED, "true_open_rate": TRULY}
 Found = dict[str, Any]
 
 

@@ -7,7 +7,7 @@ trusted, how late labels are, whether errors rise, whether what is said to the m
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,14 +33,15 @@ from schemas.training import TrainExample, TrainRequest
 
 NEW_EXAMPLES, REPLAYED_EXAMPLES = 32, 32
 MEMORY = MemorySettings()
-CALLED, BELIEVED = "as raters call them", "as they are"  # tellings of what kind of question it was
+CALLED, TRULY = "as raters call them", "as they are"  # what an open question is
+CLASSES = 3  # of question types
 WINDOW_S = 600.0  # of the rate of open questions: ten minutes, renewed every ten
 SETTLED_S = 3_600.0  # from when rates are asked for: the delays are known by then
 
 
 class Rate(NamedTuple):
     """Of the moments of one window, at its end: how many there are, and the share of open questions: of all moments, of
-    those labelled by then, and of all by the delays known by then."""
+    those called open of the labels that came by then, and of all by what is known by then of delays and raters."""
 
     moments: int
     truth: float
@@ -70,8 +71,8 @@ class Lesson:
     delays: Delays = field(default_factory=Delays)
     errors: DriftMonitor = field(default_factory=DriftMonitor)
     population: Population = field(default_factory=Population)
-    told: dict[str, dict[int, str]] = field(default_factory=lambda: {CALLED: {}, BELIEVED: {}})
-    rates: dict[str, list[Rate]] = field(default_factory=lambda: {CALLED: [], BELIEVED: []})
+    heard: set[int] = field(default_factory=set)
+    rates: dict[str, list[Rate]] = field(default_factory=lambda: {CALLED: [], TRULY: []})
     alarms: list[Alarm] = field(default_factory=list)
     labels: int = 0
 
@@ -126,33 +127,27 @@ class Lesson:
             for seen in self.errors.update(task.name, None, error, example.id):
                 if seen.after > seen.before:  # a fall is what learning is for
                     self.alarms.append(Alarm(now, f"{seen.detector} of errors in {task.name}"))
-        called = str(example.labels[QUESTION])
-        self.trust.update(example.rater, QUESTION, called, said[QUESTION])
-        believed = self._believed(called, example.rater, said[QUESTION].probabilities or {})
-        for telling, name in ((CALLED, called), (BELIEVED, believed)):
-            self.told[telling][number] = name
-            self.delays.update(telling, name, moment.at_s, example.delay_s)
+        self.heard.add(number)
+        self.trust.update(example.rater, QUESTION, example.labels[QUESTION], said[QUESTION])
+        self.delays.update(QUESTION, _called(moment), moment.at_s, example.delay_s)
         return self.trust.weight(example.rater)
-
-    def _believed(self, called: str, rater: str, shares: Mapping[str, float]) -> str:
-        """The likeliest class by what was predicted and by how often this rater is right (Bayes)."""
-        right = self.trust.reliability(rater)
-        wrong = (1 - right) / (len(shares) - 1)
-        return max(shares, key=lambda name: shares[name] * (right if name == called else wrong))
 
     def _ask_rates(self, now: float) -> None:
         """Ask at the end of every window that ends by ``now``, in turn."""
         while (end := SETTLED_S + WINDOW_S * (len(self.rates[CALLED]) + 1)) <= now:
             within = range(*(bisect_right(self.moments, at, key=lambda m: m.at_s) for at in (end - WINDOW_S, end)))
-            for telling, told in self.told.items():
-                truth = _open([self._truth(telling, n) for n in within])
-                naive = _open([told[n] for n in within if n in told])
-                corrected = self.delays.rates(telling, end, end - WINDOW_S).get(OPEN, 0.0)
-                self.rates[telling].append(Rate(len(within), truth, naive, corrected))
+            called = [_called(self.moments[n]) for n in within]
+            naive = _open([_called(self.moments[n]) for n in within if n in self.heard])
+            corrected = self.delays.rates(QUESTION, end, end - WINDOW_S).get(OPEN, 0.0)
+            self.rates[CALLED].append(Rate(len(within), _open(called), naive, corrected))
+            truth = _open([self.moments[n].truth for n in within])
+            right = without_mistakes(corrected, self._reliability(), CLASSES)
+            self.rates[TRULY].append(Rate(len(within), truth, naive, right))
 
-    def _truth(self, telling: str, number: int) -> str:
-        moment = self.moments[number]
-        return moment.truth if telling == BELIEVED else str(moment.example.labels[QUESTION])
+    def _reliability(self) -> float:
+        """How often a label is right, as far as is known."""
+        counts = {rater: count.n for rater, count in self.trust.counts.items()}
+        return sum(n * self.trust.reliability(rater) for rater, n in counts.items()) / (sum(counts.values()) or 1.0)
 
     def _learn(self, came: Sequence[int], weights: Sequence[float]) -> None:
         """One step of the fold from these examples, beside as many remembered ones; then they may be remembered too."""
@@ -176,7 +171,19 @@ def _entry(moment: Moment) -> Entry:
     """All moments are worth the same."""
     one = moment.example
     came_ms = round(1000 * (moment.due_s or 0.0))
-    return entry(MEMORY, one.id, 1.0, str(one.labels[QUESTION]), one.input.learner, one.rater, came_ms)
+    return entry(MEMORY, one.id, 1.0, _called(moment), one.input.learner, one.rater, came_ms)
+
+
+def without_mistakes(rate: float, right: float, classes: int) -> float:
+    """The share of a class whose labels are a share ``rate``, by raters who are right with probability ``right`` and else
+    name any other of ``classes`` (Rogan & Gladen 1978); kept within [0, 1], and ``rate`` itself where they only guess.
+    """
+    wrong = (1 - right) / (classes - 1)
+    return min(max((rate - wrong) / (right - wrong), 0.0), 1.0) if right > wrong else rate
+
+
+def _called(moment: Moment) -> str:
+    return str(moment.example.labels[QUESTION])
 
 
 def _open(names: Sequence[str]) -> float:

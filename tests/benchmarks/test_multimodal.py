@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import multimodal
-from benchmarks.multimodal_pass import BELIEVED, CALLED, SETTLED_S, WINDOW_S, Alarm, Lesson, Rate
+from benchmarks.multimodal_pass import CALLED, SETTLED_S, TRULY, WINDOW_S, Alarm, Lesson, Rate, without_mistakes
 from benchmarks.multimodal_score import STEMS, accuracy, least_squares, retrieved
 from benchmarks.multimodal_stream import AUDIO, OPEN, QUESTION, SETTINGS, VIDEO, Moment, moments
 from learners.model import served
@@ -92,7 +92,17 @@ def test_the_naive_rate_counts_what_is_labelled_by_the_windows_end_and_the_true_
     taken.go(lambda came: None)
     first = taken.rates[CALLED][0]
     assert (first.moments, first.truth, first.naive) == (100, 0.25, 0.0)
-    assert taken.rates[BELIEVED][0].truth == 0  # in truth none is open
+    assert taken.rates[TRULY][0].truth == 0  # in truth none is open
+
+
+@pytest.mark.parametrize(("truth", "right"), [(0.15, 0.815), (0.0, 0.9), (1.0, 0.5)])
+def test_without_the_raters_mistakes_the_rate_is_the_true_one(truth: float, right: float) -> None:
+    called = truth * right + (1 - truth) * (1 - right) / 2  # of three classes
+    assert without_mistakes(called, right, 3) == pytest.approx(truth)
+
+
+def test_raters_who_guess_correct_nothing() -> None:
+    assert without_mistakes(0.3, 1 / 3, 3) == 0.3
 
 
 def test_the_rate_of_all_windows_counts_each_by_its_moments() -> None:
