@@ -7,7 +7,8 @@ less without it. Runs are paired: the same seed means the same lessons in the sa
 same questions at the end. The interval is a percentile bootstrap (Efron 1979) over seeds and, within each, blocks of
 teachers or sessions, at the level that --level says for each figure by itself; of some sixty figures three may seem to
 differ by chance alone. What shows no difference here may still matter elsewhere: a stream with one teacher, with an
-adversary, with tasks that come and go.
+adversary, with tasks that come and go. And a pass of some hundred steps is short: what pays late, the average above
+all, which lags behind while weights still move fast, may seem to hurt; ``--examples 60000`` makes it long.
 
 Real: TalkMoves (``--data``), one pass over some thousand sentences, asked of teachers that were never met. Simulated:
 utterances with audio and video, late and wrong labels, a drift halfway (``--simulator``), asked for the true question
