@@ -6,25 +6,45 @@ No torch: whoever only curates encodes too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum, auto
 
 import numpy as np
 import numpy.typing as npt
 
+from learners.bags import Hashes, Integers, bagged, firsts, lasts, lists, ngrams, openings, positive, table_of
+from learners.dense import DENSE, Table, bins, dense
+from learners.moment import ROLES, Moment, moment
 from learners.settings import LearningSettings
-from learners.utterance import BIN, SETTING, SHARED, Hashes, Utterance, in_namespace, mixed, read_utterance, word_hash
-from schemas.interaction import SpeakerRole, Turn
+from learners.utterance import hashed
 from schemas.prediction import ExampleInput
 
-FIELDS = 3  # bags of an example: the utterance itself, the two before it, what it shares with the student's
+__all__ = ["DENSE", "FIELDS", "ROLES", "Features", "encode"]
+
+FIELDS = 3  # bags of an example: the utterance itself, the two before it, what it takes up of the student's
 Floats = npt.NDArray[np.float32]
-ROLES: tuple[SpeakerRole, ...] = ("teacher", "student", "unknown")
-OVERLAPS = 9  # dense features of a relation between two utterances
-DENSE = len(ROLES) + 12 + 3 * OVERLAPS + 6
-NOBODY = read_utterance("")
-NO_OVERLAP = (0.0,) * OVERLAPS
+
+
+class Space(IntEnum):
+    """A namespace makes the same word another feature: as spoken now, one turn ago, shared with the student, ..."""
+
+    WORD = auto()
+    PAIR = auto()
+    FIRST = auto()
+    FIRST_TWO = auto()
+    LAST = auto()
+    STEM = auto()
+    BEFORE = auto()
+    SHARED = auto()
+    FRESH = auto()
+    KIND_PAIR = auto()
+    KIND_TRIPLE = auto()
+    KINDS_FIRST = auto()
+    KINDS_FIRST_SIX = auto()
+    KINDS_LAST = auto()
+    BIN = auto()
+    SETTING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +72,59 @@ class Features:
 
 def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Features:
     """The features of ``inputs``: a function of text, role and context alone, the same in every process."""
-    bags: list[Hashes] = []
-    dense: list[list[float]] = []
-    for given in inputs:
-        numbers, own, before, shared = _read(given, settings.context_turns)
-        bags += (own, before, shared)
-        dense.append(numbers)
-    starts = np.zeros(len(bags) + 1, dtype=np.int64)
-    np.cumsum([len(bag) for bag in bags], out=starts[1:])
-    hashes = mixed(np.concatenate(bags)) if bags else NOBODY.own
+    moments = [moment(given, settings.context_turns) for given in inputs]
+    table = Table.of(moments)
+    features, starts = _bags(moments, inputs, table)
     audio, heard = _vectors([given.payload.audio for given in inputs], settings.audio_dim)
     video, watched = _vectors([given.payload.video for given in inputs], settings.video_dim)
     clarity = [1.0 if given.payload.clarity is None else given.payload.clarity for given in inputs]
     return Features(
-        rows=(hashes & np.uint64(settings.buckets - 1)).astype(np.int64),
+        rows=(features & np.uint64(settings.buckets - 1)).astype(np.int64),
         starts=starts,
-        dense=np.array(dense, dtype=np.float32).reshape(len(inputs), DENSE),
-        roles=np.array([ROLES.index(given.role) for given in inputs], dtype=np.int8),
+        dense=dense(table, inputs),
+        roles=np.array([one.role for one in moments], dtype=np.int8),
         audio=audio,
         video=video,
         present=np.stack((heard, watched), axis=1),
         clarity=np.array(clarity, dtype=np.float32),
     )
+
+
+def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Table) -> tuple[Hashes, Integers]:
+    """The hashed features of each moment and where its bags begin."""
+    now, kinds = lists([one.now.words for one in moments]), lists([one.skeleton for one in moments])
+    pairs, kind_pairs = ngrams(now, 2), ngrams(kinds, 2)
+    own = [
+        (Space.WORD, now),
+        (Space.PAIR, pairs),
+        (Space.FIRST, firsts(now)),
+        (Space.FIRST_TWO, firsts(pairs)),
+        (Space.LAST, lasts(now)),
+        (Space.STEM, positive(lists([one.now.stems for one in moments]))),
+    ]
+    before = [
+        (Space.BEFORE, lists([one.last.words for one in moments])),
+    ]
+    related = [
+        (Space.SHARED, lists([one.shared for one in moments])),
+        (Space.FRESH, lists([one.fresh for one in moments])),
+        (Space.KIND_PAIR, kind_pairs),
+        (Space.KIND_TRIPLE, ngrams(kinds, 3)),
+        (Space.KINDS_FIRST, openings(kinds, 3)),
+        (Space.KINDS_FIRST_SIX, openings(kinds, 6)),
+        (Space.KINDS_LAST, lasts(kind_pairs)),
+        (Space.BIN, table_of(bins(table))),
+        (Space.SETTING, lists([_setting(given) for given in inputs])),
+    ]
+    return bagged(len(moments), (own, before, related))
+
+
+def _setting(given: ExampleInput) -> tuple[int, ...]:
+    """Grade, subject and language, each a feature of its own."""
+    if not (given.grade or given.subject or given.language):
+        return ()
+    said = (("grade", given.grade), ("subject", given.subject), ("language", given.language))
+    return tuple(hashed(f"{name}={value.casefold()}") for name, value in said if value)
 
 
 def _vectors(given: Sequence[Sequence[float] | None], width: int) -> tuple[Floats, Floats]:
@@ -83,103 +134,3 @@ def _vectors(given: Sequence[Sequence[float] | None], width: int) -> tuple[Float
         if vector is not None and len(vector) == width:
             found[at], present[at] = vector, 1.0
     return found, present
-
-
-def _read(given: ExampleInput, context_turns: int) -> tuple[list[float], Hashes, Hashes, Hashes]:
-    """Dense features and the three bags of one input."""
-    now = read_utterance(given.payload.text)
-    turns = (given.payload.context or ())[-context_turns:]
-    last = read_utterance(turns[-1].text) if turns else NOBODY
-    earlier = read_utterance(turns[-2].text) if len(turns) > 1 else NOBODY
-    student, since_student = _last_of("student", turns)
-    teacher, since_teacher = _last_of("teacher", turns)
-    to_student, shared = _overlap(now, student)
-    numbers = [
-        *(1.0 if given.role == role else 0.0 for role in ROLES),
-        *_alone(now, given),
-        *to_student,
-        *_overlap(now, teacher)[0],
-        *_overlap(now, last)[0],
-        *_distance(since_student, len(turns)),
-        *_distance(since_teacher, len(turns)),
-    ]
-    before = np.concatenate((last.before, earlier.earlier)) if turns else NOBODY.own
-    related = _relations(now, shared, to_student, since_student, given.role)
-    return numbers, now.own, before, np.concatenate((related, _setting(given))) if _has_setting(given) else related
-
-
-def _has_setting(given: ExampleInput) -> bool:
-    return bool(given.grade or given.subject or given.language)
-
-
-def _setting(given: ExampleInput) -> Hashes:
-    """Grade, subject and language, each a feature of its own."""
-    said = (("grade", given.grade), ("subject", given.subject), ("language", given.language))
-    words = [word_hash(f"{name}={value.casefold()}") for name, value in said if value]
-    return in_namespace(np.array(words, dtype=np.uint64), SETTING)
-
-
-def _last_of(role: SpeakerRole, turns: Sequence[Turn]) -> tuple[Utterance, int]:
-    """The last utterance of ``role`` and how many turns followed it; ``len(turns)`` and nobody's if there is none."""
-    for since, turn in enumerate(reversed(turns)):
-        if turn.role == role:
-            return read_utterance(turn.text), since
-    return NOBODY, len(turns)
-
-
-def _alone(now: Utterance, given: ExampleInput) -> tuple[float, ...]:
-    gap, duration = given.timing.gap_s, given.timing.duration_s
-    return (
-        math.log1p(len(now.words)) / 4,
-        1.0 if now.asks else 0.0,
-        1.0 if len(now.words) <= 2 else 0.0,
-        len(now.content) / (1 + len(now.vocabulary)),
-        0.0 if gap is None else 1.0,
-        0.0 if gap is None else math.log1p(min(gap, 60.0)) / 4,
-        0.0 if duration is None else 1.0,
-        0.0 if duration is None else math.log1p(min(duration, 60.0)) / 4,
-        *(_masked(given.mastery)),
-        *(_masked(given.age, 1 / 20)),
-    )
-
-
-def _masked(value: float | None, scale: float = 1.0) -> tuple[float, float]:
-    return (0.0, 0.0) if value is None else (1.0, scale * value)
-
-
-def _distance(since: int, turns: int) -> tuple[float, float, float]:
-    return (0.0, 0.0, 0.0) if since == turns else (1.0, 1 / (1 + since), since / 8)
-
-
-def _overlap(now: Utterance, other: Utterance) -> tuple[tuple[float, ...], list[int]]:
-    """Shares of overlap both ways, of words, content words and pairs; and which words are shared, in order."""
-    if not other.words or not now.words:
-        return NO_OVERLAP, []
-    common = now.vocabulary & other.vocabulary
-    content = len(now.content & other.content)
-    pairs = len(now.pairs & other.pairs)
-    return (
-        1.0,
-        len(common) / len(now.vocabulary),
-        len(common) / len(other.vocabulary),
-        content / (1 + len(now.content)),
-        content / (1 + len(other.content)),
-        pairs / (1 + len(now.pairs)),
-        pairs / (1 + len(other.pairs)),
-        1.0 if now.words == other.words else 0.0,
-        math.log1p(len(other.words)) / 4,
-    ), [word for word in dict.fromkeys(now.words) if word in common]
-
-
-def _relations(
-    now: Utterance, shared: list[int], to_student: tuple[float, ...], since_student: int, role: SpeakerRole
-) -> Hashes:
-    """What is shared with the last student utterance, word by word, and how much of it, in crossed bins."""
-    ours, theirs = int(4 * to_student[3] + 0.999), int(4 * to_student[4] + 0.999)
-    bins = ours + 8 * theirs + 64 * min(since_student, 7) + 512 * now.asks + 1024 * ROLES.index(role)
-    return np.concatenate(
-        (
-            in_namespace(np.array(shared, dtype=np.uint64), SHARED),
-            in_namespace(np.array([bins, bins & 63, bins >> 6], dtype=np.uint64), BIN),
-        )
-    )

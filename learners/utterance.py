@@ -1,95 +1,112 @@
-"""One utterance as the encoder sees it: its words, and its hashed features that depend on no other utterance."""
+"""One utterance as the encoder sees it: its words and what can be said of them without any other utterance."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
 
-import numpy as np
-import numpy.typing as npt
-
-Hashes = npt.NDArray[np.uint64]
-
-# A namespace makes the same word another feature: as spoken now, one turn ago, shared with the student, ...
-WORD, PAIR, TRIPLE, FIRST, FIRST_TWO, LAST, BEFORE, BEFORE_PAIR, EARLIER, SHARED, BIN, SETTING = range(1, 13)
-
-_WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[./][0-9]+)?|[?!]|\.\.\.")
+_WORDS = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?|[0-9]+(?:[./][0-9]+)?|[?!]|\.\.\.")
 _ODD_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2026": "..."})
-_PAIR, _TRIPLE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_MIX, _REMIX = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-_SHIFT = np.uint64(33)
-_OFFSETS = np.arange(SETTING + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)  # of the namespaces
 _CLOSED_CLASSES = """
-a an and are as at be but by can did do does for from had has have he her his how i if in is it it's its like me my no
-not of oh okay on or our out she so that that's the their them then there they this to um up us was we well were what
+a an and are as at be but by can did do does for from had has have he her him his how i if in is it it's its like me my
+no not of oh okay on or our out she so that that's the their them then there they this to um up us was we well were what
 when where which who why will with would yeah yes you your ? ! ...
 """
-CLOSED = frozenset(map(crc32, map(str.encode, _CLOSED_CLASSES.split())))
+# Beside the closed classes: what is said in any lesson, whatever it is about.
+_ROUTINE = """
+ok alright right good great because cuz think know say said tell just about all any some more many much could should
+let's let i'm you're they're we're don't didn't doesn't isn't what's where's who's how's here now got get go going want
+see look anybody anyone everybody everyone somebody someone else same different agree disagree mean explain show why's
+else's these those one's i'll we'll you'll i've we've you've can't won't make sure only other another again thank thanks
+mhm hmm mm uh huh
+"""
+_SMALL_NUMBERS = """
+zero one two three four five six seven eight nine ten eleven twelve
+"""
+_NUMBERS = """
+thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
+hundred thousand half halves third thirds fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth
+tenths quarter
+"""
+_CLOSED = frozenset(_CLOSED_CLASSES.split())
+_KNOWN = _CLOSED | frozenset(_ROUTINE.split())
+_DIGITS = {word: str(value) for value, word in enumerate(_SMALL_NUMBERS.split())}
+_NUMERALS = frozenset(_DIGITS) | frozenset(_NUMBERS.split())
+_ENDINGS = ("ing", "ed", "es", "'s", "s", "e")
+_NOTHING: tuple[tuple[int, ...], ...] = ((), (), (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """What one text holds, hashed. ``words`` are in order; the sets hold what may be shared with another utterance."""
+class Word(NamedTuple):
+    """A word, hashed: ``id``, and ``stem``, alike for "divided" and "dividing", "three" and "3"; 0 in closed classes.
+
+    ``kind`` is the word itself where it is said in any lesson, else what sort of word it is; ``first`` is the same of
+    a sentence's first word, whose capital says nothing.
+    """
+
+    id: int
+    stem: int
+    kind: int
+    first: int
+
+
+class Utterance(NamedTuple):
+    """What one text holds, hashed. ``words``, ``stems`` and ``kinds`` are in order; sets may be shared with another."""
 
     words: tuple[int, ...]
+    stems: tuple[int, ...]
+    kinds: tuple[int, ...]
     vocabulary: frozenset[int]
-    content: frozenset[int]  # words that carry content: all but the closed classes
-    pairs: frozenset[int]
+    roots: frozenset[int]  # stems of the words that carry content: all but the closed classes
+    sizes: tuple[int, int, int]  # of words, vocabulary, roots
     asks: bool
-    own: Hashes  # features as the utterance in question
-    before: Hashes  # as the one before it
-    earlier: Hashes  # as the one before that
 
 
-def in_namespace(values: Hashes, namespace: int) -> Hashes:
-    """The features that ``values`` are in a namespace, not mixed yet: ``mixed`` is cheap only for many at once."""
-    shifted: Hashes = values + _OFFSETS[namespace]
-    return shifted
+def hashed(text: str) -> int:
+    """CRC-32: the same in every process, unlike ``hash``."""
+    return crc32(text.encode())
 
 
-def mixed(features: Hashes) -> Hashes:
-    """``features`` made uniform in 64 bits (finaliser of MurmurHash3, Appleby 2011)."""
-    found = np.multiply(features ^ (features >> _SHIFT), _MIX)
-    found ^= found >> _SHIFT
-    found *= _REMIX
-    found ^= found >> _SHIFT
-    return found
+SHARED, NAME, NUMBER, OTHER = map(hashed, ("<shared>", "<name>", "<number>", "<other>"))  # kinds of words
+_QUESTION_MARK = hashed("?")
+_NO_STEM = frozenset((0,))
 
 
-@lru_cache(maxsize=1 << 16)
-def word_hash(word: str) -> int:
-    """CRC-32 of a word: the same in every process, unlike ``hash``."""
-    return crc32(word.encode())
+class _Words(dict[str, Word]):
+    """Words by how they are written; forgets all when it holds too many. A third of the time of ``lru_cache``."""
+
+    def __missing__(self, written: str) -> Word:
+        if len(self) >= 1 << 16:
+            self.clear()
+        return self.setdefault(written, read_word(written))
+
+
+def read_word(written: str) -> Word:
+    """The word that is ``written`` so."""
+    word = written.lower()
+    kind = NUMBER if word in _NUMERALS or word[0].isdigit() else hashed(word) if word in _KNOWN else OTHER
+    is_name = kind == OTHER and written[0].isupper() and len(word) > 1
+    stem = 0 if word in _CLOSED else hashed(_stem(_DIGITS.get(word, word)))
+    return Word(hashed(word), stem, NAME if is_name else kind, kind)
+
+
+def _stem(word: str) -> str:
+    ending = next((each for each in _ENDINGS if word.endswith(each) and len(word) - len(each) >= 3), "")
+    return word[: len(word) - len(ending)][:6]
+
+
+_KNOWN_WORDS = _Words()
 
 
 @lru_cache(maxsize=1 << 15)  # an utterance is met once as itself and then in the contexts of those that follow
 def read_utterance(text: str) -> Utterance:
-    """The words of ``text`` and their features."""
-    words = _WORDS.findall(text.translate(_ODD_MARKS).lower())
-    ids = tuple(map(word_hash, words))
-    singles = np.array(ids, dtype=np.uint64)
-    pairs = singles[:-1] * _PAIR + singles[1:]
-    triples = pairs[:-1] * _TRIPLE + singles[2:]
-    own = np.concatenate(
-        (
-            in_namespace(singles, WORD),
-            in_namespace(pairs, PAIR),
-            in_namespace(triples, TRIPLE),
-            in_namespace(singles[:1], FIRST),
-            in_namespace(pairs[:1], FIRST_TWO),
-            in_namespace(singles[-1:], LAST),
-        )
-    )
-    vocabulary = frozenset(ids)
-    return Utterance(
-        words=ids,
-        vocabulary=vocabulary,
-        content=vocabulary - CLOSED,
-        pairs=frozenset(pairs.tolist()),
-        asks="?" in words,
-        own=own,
-        before=np.concatenate((in_namespace(singles, BEFORE), in_namespace(pairs, BEFORE_PAIR))),
-        earlier=in_namespace(singles, EARLIER),
-    )
+    """The words of ``text`` and what they hold."""
+    text = text if text.isascii() else text.translate(_ODD_MARKS)
+    found = _WORDS.findall(text)
+    words, stems, kinds, firsts = zip(*map(_KNOWN_WORDS.__getitem__, found)) if found else _NOTHING  # noqa: B905  # of one length
+    if len(words) > 2:  # a sentence begins with a capital; a call by name is as short as "Laura?"
+        kinds = firsts[:1] + kinds[1:]
+    vocabulary, roots = frozenset(words), frozenset(stems) - _NO_STEM
+    sizes = len(words), len(vocabulary), len(roots)
+    return Utterance(words, stems, kinds, vocabulary, roots, sizes, _QUESTION_MARK in vocabulary)
