@@ -5,7 +5,7 @@
 A part that is on by default is switched off, one that is off is switched on; the figure is what the part adds: with it
 less without it. Runs are paired: the same seed means the same lessons in the same order, the same first weights, the
 same questions at the end. The interval is a percentile bootstrap (Efron 1979) over seeds and, within each, blocks of
-teachers or sessions, at the level that --level says for each figure by itself; of some sixty figures three may seem to
+teachers or sessions, at the level that --level says for each figure by itself; of some hundred figures five may seem to
 differ by chance alone. What shows no difference here may still matter elsewhere: a stream with one teacher, with an
 adversary, with tasks that come and go. And a pass of some hundred steps is short: what pays late, the average above
 all, which lags behind while weights still move fast, may seem to hurt; ``--examples 60000`` makes it long.
