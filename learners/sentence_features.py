@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from learners.settings import LearningSettings
+
 WIDTH = 384  # of a sentence's vector
 SENTENCE = 4 * WIDTH  # features of an example
 SCALE = 4.0  # a vector of length one becomes one whose numbers are about .2, as those of the bags: tuned on TalkMoves
@@ -24,6 +26,11 @@ class Heard(NamedTuple):
     now: str
     student: str | None  # the last utterance of a student before it
     last: str | None  # the last of anybody
+
+
+def sentence_width(settings: LearningSettings) -> int:
+    """How many numbers the sentence encoder gives of an example: SENTENCE, or none where it is not asked for."""
+    return SENTENCE if settings.encoder == "ngram+sentence" else 0
 
 
 def sentence_features(heard: Sequence[Heard]) -> Floats:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.sentence import embed, remember
-from learners.sentence_features import SCALE, SENTENCE, WIDTH, Heard, sentence_features
+from learners.sentence_features import SCALE, SENTENCE, WIDTH, Heard, sentence_features, sentence_width
+from learners.settings import Encoder, LearningSettings
 
 TEXTS = st.sampled_from(["Why?", "it is twelve", "So it is twelve.", ""])
 HEARD = st.lists(st.builds(Heard, TEXTS, st.none() | TEXTS, st.none() | TEXTS), max_size=6)
@@ -45,3 +46,9 @@ def test_neither_torch_nor_the_encoder_is_loaded_before_a_sentence_is_read() -> 
     script = "import sys, learners.sentence_features; print({'torch', 'tokenizers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_an_example_has_these_features_where_the_settings_ask_for_them_only() -> None:
+    encoders: list[Encoder] = ["ngram", "ngram+sentence"]
+    widths = [sentence_width(LearningSettings(encoder=encoder)) for encoder in encoders]
+    assert widths == [0, SENTENCE]
