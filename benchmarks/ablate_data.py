@@ -58,7 +58,7 @@ def talkmoves(path: Path, examples: int, seed: int) -> Stream:
     lessons, probe = _lessons(path)
     draw = random.Random(seed)
     mixed = draw.sample(lessons, len(lessons))
-    learn = []
+    learn: list[TrainExample] = []
     for example in _interleaved(mixed, draw):
         if len(learn) == examples:
             break
