@@ -175,8 +175,8 @@ def _entry(moment: Moment) -> Entry:
 
 
 def without_mistakes(rate: float, right: float, classes: int) -> float:
-    """The share of a class whose labels are a share ``rate``, by raters who are right with probability ``right`` and else
-    name any other of ``classes`` (Rogan & Gladen 1978); kept within [0, 1], and ``rate`` itself where they only guess.
+    """The share of a class that a share ``rate`` of labels name, where raters are right with probability ``right`` and
+    else name any other of ``classes`` (Rogan & Gladen 1978); within [0, 1], and ``rate`` itself where they only guess.
     """
     wrong = (1 - right) / (classes - 1)
     return min(max((rate - wrong) / (right - wrong), 0.0), 1.0) if right > wrong else rate

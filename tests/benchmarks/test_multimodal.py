@@ -154,7 +154,6 @@ GOOD = {
     "retrieval_at_1": {"video_to_audio": 0.6, "text_to_audio": 0.2},
     "accuracy": {"all_present": 0.9, "audio_missing": 0.88},
     "open_rate": {"truth": 0.2, "naive": 0.18, "corrected": 0.205},
-    "true_open_rate": {"truth": 0.15, "naive": 0.12, "corrected": 0.155},
     "drift": {"labels_after": 500, "false_alarms": 0},
     "rater_weight": {"r0": 1.0, "r3": 0.49},
 }
