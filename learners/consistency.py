@@ -36,7 +36,6 @@ def consistency(
     parameters: Parameters,
     given: Batch,
     text: Tensor,
-    logits: Mapping[str, Tensor],
     labels: Sequence[Targets],
     new: int,
     settings: LearningSettings,

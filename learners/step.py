@@ -67,7 +67,7 @@ def step(
     each = losses({g.task.name: rehearsal.rivals(logits[g.task.name], g, len(new), settings) for g in labels}, labels)
     parts = {f.task.name: f.task.weight * (each[f.task.name] * share[f.examples]).sum() for f in labels}
     parts |= rehearsal.rehearsed(model.state, examples, len(new), labels, logits, weights, settings)
-    parts |= consistency(leaves, given, seen.text, logits, labels, len(new), settings)
+    parts |= consistency(leaves, given, seen.text, labels, len(new), settings)
     found = guidance.violations(logits, labels, examples, settings)
 
     raw = gradients_of(sum(parts.values(), torch.zeros(())))

@@ -51,7 +51,7 @@ def moments(n: int = 6, seed: int = 1, absent: tuple[tuple[int, int], ...] = ())
 
 def parts(given: Batch, text: Tensor, new: int, settings: LearningSettings = BOTH) -> dict[str, Tensor]:
     found = [targets(task, LABELS[: len(given)]) for task in settings.tasks]
-    return consistency(parameters(settings), given, text, {}, found, new, settings)
+    return consistency(parameters(settings), given, text, found, new, settings)
 
 
 def test_where_only_text_is_looked_at_nothing_is_to_agree():
@@ -161,7 +161,7 @@ def test_the_parts_grow_with_the_weight_in_the_settings():
 def test_only_labelled_tasks_are_taught():
     given, text = moments()
     found = [targets(MOVE, LABELS)]
-    said = consistency(parameters(), given, text, {}, found, 6, BOTH)
+    said = consistency(parameters(), given, text, found, 6, BOTH)
     assert (float(said["alone"]), float(said["accord"])) == (0, 0)
 
 
@@ -213,7 +213,7 @@ def test_steps_along_the_gradient_bring_what_belongs_together_together():
     found = [targets(task, LABELS) for task in TASKS]
 
     def lost() -> Tensor:
-        return consistency(held, given, text, {}, found, 6, BOTH)["contrast"]
+        return consistency(held, given, text, found, 6, BOTH)["contrast"]
 
     before = float(lost())
     for _ in range(60):
