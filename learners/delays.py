@@ -88,7 +88,7 @@ class Delays:
     def update(self, task: str, name: str, at_s: float, delay_s: float) -> None:
         """Count a label of class ``name`` that came ``delay_s`` seconds after its item, which was at ``at_s``."""
         if not self.tasks:
-            self.now, self.began = at_s + delay_s, at_s
+            self.now, self.began = at_s + delay_s, self.began if self.began < inf else at_s
         if at_s + delay_s > self.now:
             before, self.now = self._cell(), at_s + delay_s
             if self._cell() != before:
@@ -176,8 +176,8 @@ class Delays:
         return dict(zip(classes, rates.tolist(), strict=True))
 
     def restart(self, at_s: float) -> None:
-        """The stream has changed: weights make up for what is late since ``at_s``."""
-        self.began = at_s
+        """The stream changed at ``at_s``, if not later still: weights make up for what is late since then."""
+        self.began = max(self.began, at_s) if self.began < inf else at_s
 
     def weights(self, task: str) -> dict[str, float]:
         """The weight of each class among labels of items since ``began``: 1 / P(it has come by now | class), clipped.

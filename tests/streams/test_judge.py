@@ -39,6 +39,7 @@ def judged(examples: Iterable[Example], judge: Judge | None = None) -> Judge:
     for n, data in enumerate(examples):
         found.hear(data.feedback, data, START_S + n)
         found.meet(data.feedback, data, START_S + n)
+    found.settle()
     return found
 
 
