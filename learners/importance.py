@@ -141,12 +141,18 @@ def importance(
 
 def marked(reasons: Mapping[str, float]) -> float:
     """What experts' marks add to an importance, by its ``reasons``."""
-    return sum([worth for name, worth in reasons.items() if name.startswith(MARKS)])
+    return parted(reasons)[1]
 
 
-def unmarked(reasons: Mapping[str, float]) -> float:
-    """What an importance would be without experts' marks, not clipped: with ``marked`` it makes the whole."""
-    return sum([worth for name, worth in reasons.items() if name != "clipped" and not name.startswith(MARKS)])
+def parted(reasons: Mapping[str, float]) -> tuple[float, float]:
+    """An importance without experts' marks, not clipped, and what the marks add: clipped at one they make the whole."""
+    bare = marks = 0.0
+    for name, worth in reasons.items():
+        if name.startswith(MARKS):
+            marks += worth
+        elif name != "clipped":
+            bare += worth
+    return bare, marks
 
 
 def badness(value: float, middle: float, worst: float) -> float:

@@ -25,7 +25,8 @@ class Met:
     def rarity(self, task: str, label: LabelValue, output: Output | None) -> float:
         """The rarity of ``label`` in [0, 1]: of several classes that of the rarest, of a number 0."""
         k = len(output.probabilities) if output is not None and output.probabilities else 0
-        return max((rarity(self.counts.get(task, {}), name, k) for name in classes_of(label, output)), default=0.0)
+        met = self.counts.get(task, {})
+        return max([rarity(met, name, k) for name in classes_of(label, output)], default=0.0)
 
     def to_bytes(self) -> bytes:
         """All counts as JSON."""

@@ -55,11 +55,6 @@ class Count(NamedTuple):
     chance: float = 0.0
     last: int = 0
 
-    def and_(self, other: Count, sign: float = 1.0) -> Count:
-        """Both together, or this without the other."""
-        n, right, chance = self.n + sign * other.n, self.right + sign * other.right, self.chance + sign * other.chance
-        return Count(n, right, chance, max(self.last, other.last))
-
 
 NOTHING = Count()
 
@@ -96,6 +91,9 @@ class Trust:
         """
         shares = output.probabilities if output is not None else None
         if not isinstance(label, str) or not shares or len(shares) < 2 or label not in shares:
+            return
+        if not others:  # as almost always
+            self._add(rater, self._right(rater, label, shares, others), len(shares))
             return
         said = {who: value for who, value in others.items() if isinstance(value, str) and value in shares}
         right = self._right(rater, label, shares, said)
@@ -158,29 +156,38 @@ class Trust:
 
     def _add(self, rater: str, right: float, classes: int) -> None:
         now = self.total.last + 1
-        self.total = self.total._replace(last=now)
-        if rater in self.counts or self._has_room():
-            before, keep = self.counts.get(rater, NOTHING), 1 - 1 / self.settings.window
-            after = (before.n * keep + 1, before.right * keep + right, before.chance * keep + 1 / classes)
-            self._set(rater, Count(*after, now))
+        before = self.counts.get(rater)
+        if before is None:
+            if not self._has_room(now):
+                self.total = self.total._replace(last=now)
+                return
+            before = NOTHING
+        keep = 1 - 1 / self.settings.window
+        after = Count(before.n * keep + 1, before.right * keep + right, before.chance * keep + 1 / classes, now)
+        self._set(rater, before, after)
 
     def _revise(self, rater: str, change: float) -> None:
         if (count := self.counts.get(rater)) is not None:
-            self._set(rater, count._replace(right=min(max(count.right + change, 0.0), count.n)))
+            self._set(rater, count, count._replace(right=min(max(count.right + change, 0.0), count.n)))
 
-    def _set(self, rater: str, count: Count) -> None:
-        self.total = self.total.and_(self.counts.get(rater, NOTHING), -1.0).and_(count)
-        self.counts[rater] = count
+    def _set(self, rater: str, before: Count, after: Count) -> None:
+        n, right, chance, last = self.total
+        self.total = Count(
+            n - before.n + after.n, right - before.right + after.right, chance - before.chance + after.chance,
+            max(last, after.last),
+        )  # fmt: skip
+        self.counts[rater] = after
         self._typical = None
 
-    def _has_room(self) -> bool:
+    def _has_room(self, now: int) -> bool:
         """Whether a new rater finds a place, if need be that of the one who was silent longest."""
         if len(self.counts) < self.settings.raters:
             return True
         silent = min(self.counts, key=lambda rater: (self.counts[rater].last, rater))
-        if self.total.last - self.counts[silent].last <= self.settings.idle:
+        if now - self.counts[silent].last <= self.settings.idle:
             return False
-        self.total = self.total.and_(self.counts.pop(silent), -1.0)
+        self._set(silent, self.counts[silent], NOTHING)
+        del self.counts[silent]
         return True
 
     def _shrunk(self, right: float, n: float, towards: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from learners.importance import RARITY, marked, unmarked
+from learners.importance import RARITY, marked, parted
 from learners.settings import LearningSettings
 from learners.tasks import check_label
 from schemas import topics
@@ -105,7 +105,8 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         table.publish(fate("unlabelled", input_, "the example has no input to learn from"))
         return
     table.judge.meet(input_.event.id, data, input_.event.envelope.time.timestamp())
-    bare = (unmarked(data.reasons) if data.reasons else data.importance) + RARITY * rarity
+    bare, marks = parted(data.reasons) if data.reasons else (data.importance, 0.0)
+    bare += RARITY * rarity
     example = TrainExample(
         id=input_.event.id,
         interaction=data.interaction,
@@ -113,7 +114,7 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
         rater=data.rater,
         input=data.input,
         labels=data.labels,
-        importance=min(bare + marked(data.reasons), 1.0),
+        importance=min(bare + marks, 1.0),
         delay_s=data.delay_s,
         feedback_ms=data.arrived_ms,
         flags=data.flags,

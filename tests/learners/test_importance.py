@@ -19,8 +19,8 @@ from learners.importance import (
     disagreement,
     importance,
     marked,
+    parted,
     uncertainty,
-    unmarked,
 )
 from schemas.feedback import FlagName
 from schemas.prediction import Output
@@ -171,5 +171,5 @@ def test_marks_can_be_told_apart_and_added_later(
     bare, without = importance("why", "en", CERTAIN, disagreement=wrong, flags=(), rarity=rarity)
     assert marked(reasons) == pytest.approx(sum(FLAGS[flag] for flag in flags) + RATED * rated)
     assert marked(without) == 0
-    assert min(unmarked(without) + marked(reasons), 1) == pytest.approx(whole)
-    assert min(unmarked(reasons), 1) == pytest.approx(bare)
+    assert min(parted(without)[0] + marked(reasons), 1) == pytest.approx(whole)
+    assert min(parted(reasons)[0], 1) == pytest.approx(bare)
