@@ -101,18 +101,25 @@ def bare(inputs: Sequence[ExampleInput]) -> Encoded:
         words, kinds, pairs, own = sentence(given.payload.text)
         buckets += own
         for back, turn in enumerate(turns[:-3:-1]):
-            before = sentence(turn.text)
-            buckets += [(bucket * (2 * back + 3) + 1) & MASK for bucket in before[3][: len(before[0])]]
+            buckets += [crc32(word.encode(), back) & MASK for word in sentence(turn.text)[0]]
         since, student = next(
             ((n, turn.text) for n, turn in enumerate(reversed(turns)) if turn.role == "student"), (9, "")
         )
         said, theirs, their_pairs, _ = sentence(student)
         common = kinds & theirs
         buckets += [crc32(word.encode(), 5) & MASK for word in words if word in common]
-        numbers.append((
-            len(common) / (1 + len(kinds)), len(common) / (1 + len(theirs)),
-            len(pairs & their_pairs) / (1 + len(pairs)), float(words == said), float("?" in kinds), len(words) / 20, since / 8, float(given.role == "teacher"),
-        ))  # fmt: skip
+        numbers.append(
+            (
+                len(common) / (1 + len(kinds)),
+                len(common) / (1 + len(theirs)),
+                len(pairs & their_pairs) / (1 + len(pairs)),
+                float(words == said),
+                float("?" in kinds),
+                len(words) / 20,
+                since / 8,
+                float(given.role == "teacher"),
+            )
+        )
         starts.append(len(buckets))
     return np.array(buckets, np.int64), np.array(starts, np.int64), np.array(numbers, np.float32)
 

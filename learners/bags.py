@@ -32,19 +32,13 @@ class Lists(NamedTuple):
 def lists(given: Sequence[Sequence[int]]) -> Lists:
     """``given``, numbers in [0, 2^64)."""
     lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
-    values = np.fromiter(chain.from_iterable(given), dtype=np.uint64)
+    values = np.fromiter(chain.from_iterable(given), dtype=np.uint64, count=int(lengths.sum()))
     return Lists(values, np.repeat(np.arange(len(given)), lengths))
 
 
 def table_of(given: Hashes) -> Lists:
     """Lists that are all of one length: [n, length]."""
     return Lists(given.ravel(), np.repeat(np.arange(len(given)), given.shape[1]))
-
-
-def positive(given: Lists) -> Lists:
-    """What is not zero in each list."""
-    chosen = given.values > 0
-    return Lists(given.values[chosen], given.owners[chosen])
 
 
 def ngrams(given: Lists, size: int) -> Lists:

@@ -13,7 +13,7 @@ from enum import IntEnum, auto
 import numpy as np
 import numpy.typing as npt
 
-from learners.bags import Hashes, Integers, bagged, firsts, lasts, lists, ngrams, openings, positive, table_of
+from learners.bags import Hashes, Integers, bagged, firsts, lasts, lists, ngrams, openings, table_of
 from learners.dense import DENSE, Table, bins, dense
 from learners.moment import ROLES, Moment, moment
 from learners.settings import LearningSettings
@@ -31,6 +31,7 @@ class Space(IntEnum):
 
     WORD = auto()
     PAIR = auto()
+    TRIPLE = auto()
     FIRST = auto()
     FIRST_TWO = auto()
     LAST = auto()
@@ -75,14 +76,15 @@ def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Featur
     moments = [moment(given, settings.context_turns) for given in inputs]
     table = Table.of(moments)
     features, starts = _bags(moments, inputs, table)
-    audio, heard = _vectors([given.payload.audio for given in inputs], settings.audio_dim)
-    video, watched = _vectors([given.payload.video for given in inputs], settings.video_dim)
-    clarity = [1.0 if given.payload.clarity is None else given.payload.clarity for given in inputs]
+    payloads = [given.payload for given in inputs]
+    audio, heard = _vectors([payload.audio for payload in payloads], settings.audio_dim)
+    video, watched = _vectors([payload.video for payload in payloads], settings.video_dim)
+    clarity = [1.0 if payload.clarity is None else payload.clarity for payload in payloads]
     return Features(
-        rows=(features & np.uint64(settings.buckets - 1)).astype(np.int64),
+        rows=(features & np.uint64(settings.buckets - 1)).view(np.int64),
         starts=starts,
         dense=dense(table, inputs),
-        roles=np.array([one.role for one in moments], dtype=np.int8),
+        roles=table.own[:, 0].astype(np.int8),
         audio=audio,
         video=video,
         present=np.stack((heard, watched), axis=1),
@@ -97,10 +99,11 @@ def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Tabl
     own = [
         (Space.WORD, now),
         (Space.PAIR, pairs),
+        (Space.TRIPLE, ngrams(now, 3)),
         (Space.FIRST, firsts(now)),
         (Space.FIRST_TWO, firsts(pairs)),
         (Space.LAST, lasts(now)),
-        (Space.STEM, positive(lists([one.now.stems for one in moments]))),
+        (Space.STEM, lists([one.now.stems for one in moments])),
     ]
     before = [
         (Space.BEFORE, lists([one.last.words for one in moments])),
@@ -121,7 +124,7 @@ def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Tabl
 
 def _setting(given: ExampleInput) -> tuple[int, ...]:
     """Grade, subject and language, each a feature of its own."""
-    if not (given.grade or given.subject or given.language):
+    if given.grade is given.subject is given.language is None:
         return ()
     said = (("grade", given.grade), ("subject", given.subject), ("language", given.language))
     return tuple(hashed(f"{name}={value.casefold()}") for name, value in said if value)

@@ -43,22 +43,21 @@ def moment(given: ExampleInput, context_turns: int) -> Moment:
     """
     turns = (given.payload.context or ())[-context_turns:]
     count, now, role = len(turns), read_utterance(given.payload.text), given.role
-    roles = [turn.role for turn in reversed(turns)]
+    roles = [turn.role for turn in turns]
+    roles.reverse()
     since_student = roles.index("student") if "student" in roles else count
     since_teacher = roles.index("teacher") if "teacher" in roles else count
-    last, student, teacher = (
-        read_utterance(turns[-1 - at].text) if at < count else NOBODY for at in (0, since_student, since_teacher)
-    )
+    last = read_utterance(turns[-1].text) if count else NOBODY
+    student = read_utterance(turns[-1 - since_student].text) if since_student < count else NOBODY
+    teacher = read_utterance(turns[-1 - since_teacher].text) if since_teacher < count else NOBODY
     run_words, vocabulary, roots = _run(turns, roles, since_student, student)
     own_run = 0
     while own_run < count and roles[own_run] == role:
         own_run += 1
-    to_student, again = overlap(now, student), now.roots & roots
-    shared: Sequence[int] = ()
+    shared, again = now.vocabulary & student.vocabulary, now.roots & roots
     fresh: Sequence[int] = ()
     skeleton: Sequence[int] = ()
     if since_student < count:
-        shared = sorted(now.vocabulary & student.vocabulary) if to_student[1] else ()
         fresh = sorted(now.vocabulary - vocabulary)
         skeleton = now.kinds
         if again:
@@ -68,16 +67,16 @@ def moment(given: ExampleInput, context_turns: int) -> Moment:
         student.asks, teacher.asks, len(last.words), run_words, len(roots), len(again),
         skeleton.count(SHARED) if again else 0, len(student.words), len(teacher.words),
     )  # fmt: skip
-    return Moment(NUMBER_OF[role], now, last, shared, fresh, skeleton, place, to_student)
+    return Moment(NUMBER_OF[role], now, last, sorted(shared), fresh, skeleton, place, overlap(now, student, shared))
 
 
-def overlap(now: Utterance, other: Utterance) -> tuple[int, ...]:
+def overlap(now: Utterance, other: Utterance, shared: frozenset[int]) -> tuple[int, ...]:
     """0 if either has no words, 2 if both are the same, else 1; how many words, pairs and roots they share; the other's
-    sizes."""
+    sizes. ``shared`` are the words that both have."""
     if not (now.words and other.words):
         return NO_OVERLAP
     roots = len(now.roots & other.roots)
-    if not (shared := now.vocabulary & other.vocabulary):
+    if not shared:
         return 1, 0, 0, roots, *other.sizes
     pairs = len(_pairs(now) & _pairs(other)) if len(shared) > 1 else 0
     return 1 + (now.words == other.words), len(shared), pairs, roots, *other.sizes
@@ -93,9 +92,7 @@ def _run(
 ) -> tuple[int, frozenset[int], frozenset[int]]:
     """Of the last turns that students spoke one after the other: how many words, which, and their roots."""
     words, vocabulary, roots = len(last.words), last.vocabulary, last.roots
-    for at in range(since + 1, len(roles)):
-        if roles[at] != "student":
-            break
-        before = read_utterance(turns[-1 - at].text)
+    while (since := since + 1) < len(roles) and roles[since] == "student":
+        before = read_utterance(turns[-1 - since].text)
         words, vocabulary, roots = words + len(before.words), vocabulary | before.vocabulary, roots | before.roots
     return words, vocabulary, roots

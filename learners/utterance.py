@@ -39,7 +39,7 @@ _NOTHING: tuple[tuple[int, ...], ...] = ((), (), (), ())
 
 
 class Word(NamedTuple):
-    """A word, hashed: ``id``, and ``stem``, alike for "divided" and "dividing", "three" and "3"; 0 in closed classes.
+    """A word, hashed: ``id``, and ``stem``, alike for "divided" and "dividing", "three" and "3".
 
     ``kind`` is the word itself where it is said in any lesson, else what sort of word it is; ``first`` is the same of
     a sentence's first word, whose capital says nothing.
@@ -70,7 +70,7 @@ def hashed(text: str) -> int:
 
 SHARED, NAME, NUMBER, OTHER = map(hashed, ("<shared>", "<name>", "<number>", "<other>"))  # kinds of words
 _QUESTION_MARK = hashed("?")
-_NO_STEM = frozenset((0,))
+_CLOSED_IDS = frozenset(map(hashed, _CLOSED))
 
 
 class _Words(dict[str, Word]):
@@ -87,7 +87,7 @@ def read_word(written: str) -> Word:
     word = written.lower()
     kind = NUMBER if word in _NUMERALS or word[0].isdigit() else hashed(word) if word in _KNOWN else OTHER
     is_name = kind == OTHER and written[0].isupper() and len(word) > 1
-    stem = 0 if word in _CLOSED else hashed(_stem(_DIGITS.get(word, word)))
+    stem = hashed(word if word in _CLOSED else _stem(_DIGITS.get(word, word)))
     return Word(hashed(word), stem, NAME if is_name else kind, kind)
 
 
@@ -105,8 +105,8 @@ def read_utterance(text: str) -> Utterance:
     text = text if text.isascii() else text.translate(_ODD_MARKS)
     found = _WORDS.findall(text)
     words, stems, kinds, firsts = zip(*map(_KNOWN_WORDS.__getitem__, found)) if found else _NOTHING  # noqa: B905  # of one length
-    if len(words) > 2:  # a sentence begins with a capital; a call by name is as short as "Laura?"
+    if len(words) > 2 and kinds[0] == NAME:  # a sentence begins with a capital; a call by name is as short as "Laura?"
         kinds = firsts[:1] + kinds[1:]
-    vocabulary, roots = frozenset(words), frozenset(stems) - _NO_STEM
+    vocabulary, roots = frozenset(words), frozenset(stems) - _CLOSED_IDS
     sizes = len(words), len(vocabulary), len(roots)
     return Utterance(words, stems, kinds, vocabulary, roots, sizes, _QUESTION_MARK in vocabulary)

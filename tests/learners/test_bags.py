@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.bags import Lists, bagged, firsts, lasts, lists, ngrams, openings, positive, table_of
+from learners.bags import Lists, bagged, firsts, lasts, lists, ngrams, openings, table_of
 
 HASHES = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=8), max_size=6)
 
@@ -43,10 +43,6 @@ def test_an_opening_depends_on_the_first_few_alone(given: list[list[int]], size:
 def test_the_order_of_an_opening_counts():
     one, other = openings(lists([[1, 2], [2, 1]]), 2).values
     assert one != other
-
-
-def test_zeros_are_left_out_and_the_rest_stays():
-    assert split(positive(lists([[0, 3], [0], [4, 0, 5]])), 3) == [[3], [], [4, 5]]
 
 
 def test_rows_of_a_table_are_lists():

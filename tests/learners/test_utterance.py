@@ -12,7 +12,7 @@ def test_forms_of_a_word_have_one_stem(one: str, other: str):
     assert read_utterance(one).roots == read_utterance(other).roots != frozenset()
 
 
-def test_closed_classes_have_no_stem():
+def test_closed_classes_have_no_roots():
     assert read_utterance("what is it?").roots == frozenset()
 
 
