@@ -34,7 +34,7 @@ from schemas.training import TrainExample, TrainRequest
 # Beside the defaults, which are for streams a hundred times longer: tables learn more slowly, what is dense faster,
 # and the served average reaches further back.
 SMALL: Mapping[str, object] = {
-    "linear_rate": 0.02, "embed_rate": 0.05, "dense_rate": 3e-3, "average_decay": 0.998,
+    "linear_rate": 0.01, "embed_rate": 0.05, "dense_rate": 3e-3, "average_decay": 0.999,
 }  # fmt: skip
 ASKED = 512  # at once
 
@@ -50,7 +50,7 @@ class Pace(NamedTuple):
     new: int = 8
     replayed: int = 64
     more: int = 1
-    balance: float = 0.5
+    balance: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     tenant: str = Field("default", description="prefixes every Redis key, model and blob path")
     model: str = Field("default", description="name of the model")
     partitions: int = Field(4, ge=1, description="of per-session topics; fixed once made")
-    tasks: Path | None = Field(None, description="TOML file of tasks; default: learners/tasks.toml")
+    tasks: Path | None = Field(None, description="TOML file of tasks, or task sets by name")
     task_names: tuple[str, ...] | None = Field(None, description="those of the tasks to learn; default: all")
     consent: Literal["opt-out", "opt-in"] = Field("opt-out", description="learn unless refused, or only if granted")
     horizon_days: float = Field(JOIN_HORIZON_DAYS, gt=0, description="how long feedback and interaction wait, days")

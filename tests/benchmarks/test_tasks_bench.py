@@ -14,6 +14,7 @@ from benchmarks.tasks_run import Job, Learner, Pace, Run, measured, score
 from benchmarks.tasks_summary import as_object, summary
 from learners.settings import LearningSettings
 from learners.tasks import Task
+from schemas.feedback import LabelValue
 from schemas.interaction import Payload
 from schemas.prediction import ExampleInput
 from schemas.training import TrainExample
@@ -25,7 +26,7 @@ MOVES = TINY.tasks[0].classes
 def case(number: int, unit: str = "u", move: str = "focus") -> Case:
     name = f"{unit}/{number}"
     given = ExampleInput(session=unit, role="teacher", payload=Payload(text=f"{move} {number}"))
-    labels = {"tutor_move": move}
+    labels: dict[str, LabelValue] = {"tutor_move": move}
     return Case(TrainExample(id=name, interaction=name, feedback=name, rater="r", input=given, labels=labels), unit)
 
 
