@@ -164,6 +164,9 @@ class Population:
             self.numbers = []
         return found
 
+    def _form(self) -> list[int]:
+        return [WIDTH, PRODUCTS, COSINES, self.settings.pane]
+
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
         arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -179,6 +182,7 @@ class Population:
             if part.recent:
                 arrays[f"{name}.recent"] = np.array([mean for _, mean in part.recent])
         said = {
+            "form": self._form(),
             "n": self.n,
             "ids": [id_ for id_, _ in self.open],
             "parts": {
@@ -190,13 +194,15 @@ class Population:
 
     @classmethod
     def from_bytes(cls, value: bytes, settings: PopulationSettings = PopulationSettings()) -> Population:
-        """The inverse of ``to_bytes``. Raises ValueError, KeyError."""
+        """The inverse of ``to_bytes``. Raises ValueError or KeyError, also where panes or features are others now."""
         try:
             arrays = load(value)
         except SafetensorError as error:
             raise ValueError(f"no population: {error}") from error
         length = int.from_bytes(value[:8], "little")
         said, found = json.loads(json.loads(value[8 : 8 + length])["__metadata__"]["said"]), cls(settings)
+        if said["form"] != found._form():
+            raise ValueError(f"a population of form {said['form']}, not {found._form()}")
         found.n, found.numbers = said["n"], list(arrays["numbers"])
         found.met = dict.fromkeys(arrays["met"].tolist())
         found.open = list(zip(said["ids"], arrays["open"], strict=True))

@@ -64,7 +64,7 @@ class Judge:
             monitor,
             scales,
             Delays.from_bytes(late) if late else Delays(),
-            Population.from_bytes(shift) if shift else Population(),
+            _population(shift),
             refused,
         )
 
@@ -145,6 +145,14 @@ class Judge:
                 if name in recent:
                     found += [(f"prequential_{name}", {"task": task}, recent[name])]
         return found
+
+
+def _population(value: bytes | None) -> Population:
+    try:
+        return Population.from_bytes(value) if value else Population()
+    except (ValueError, KeyError) as error:
+        LOG.warning("the reference of what is said to the model begins anew: %s", error)
+        return Population()
 
 
 def is_alarm(seen: DriftSeen | ShiftSeen) -> bool:

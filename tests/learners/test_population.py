@@ -108,9 +108,11 @@ def test_an_interaction_with_two_labels_is_met_once() -> None:
     assert Population.from_bytes(population.to_bytes(), QUICK).met == population.met
 
 
-def test_bytes_that_are_no_population_are_refused() -> None:
+def test_bytes_that_are_no_population_or_of_another_form_are_refused() -> None:
     with pytest.raises(ValueError, match="no population"):
         Population.from_bytes(b"of another kind")
+    with pytest.raises(ValueError, match="form"):
+        Population.from_bytes(Population(QUICK).to_bytes())
 
 
 # Sketches.

@@ -114,6 +114,11 @@ def test_what_is_kept_does_not_depend_on_how_examples_were_batched(cuts: Sequenc
     assert {DELAYS, SHIFT} <= values.keys()
 
 
+def test_a_reference_that_cannot_be_restored_begins_anew() -> None:
+    judge = judged([example(1)], Judge.load({SHIFT: b"of another version"}, {}))
+    assert judge.population.n == 1
+
+
 def late(now_s: int = 2_000) -> Judge:
     """Items come every second from the beginning; labels of ``none`` after 10 s, of ``press`` after 500 s."""
     judge = Judge.load({}, {})
