@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -99,12 +100,12 @@ def _salt(at: int) -> str:
 
 
 def _done(planned: Sequence[Job], processes: int) -> list[Run]:
-    with (
-        progress("runs", total=len(planned)) as advance,
-        ProcessPoolExecutor(min(processes, len(planned)), get_context("spawn")) as pool,
-    ):
+    with progress("runs", total=len(planned)) as advance, ExitStack() as stack:
+        each: Callable[..., Iterator[Run]] = map
+        if processes > 1:
+            each = stack.enter_context(ProcessPoolExecutor(min(processes, len(planned)), get_context("spawn"))).map
         runs = []
-        for run in pool.map(measured, planned):
+        for run in each(measured, planned):
             runs.append(run)
             advance()
     return runs
