@@ -98,8 +98,13 @@ def sample_weights(
     parts = [1 / max(len(new), 1)] * len(new) + [replay_share / max(len(replayed), 1)] * len(replayed)
     shares = [weight * part for weight, part in zip([*first, *again], parts, strict=True)]
     examples = [*new, *replayed]
-    left = capped(shares, [example.input.learner for example in examples], settings.learner_share)
-    left = capped(left, [example.rater for example in examples], settings.rater_share)
+    left = shares
+    if any(learners := [example.input.learner for example in examples]):
+        left = capped(left, learners, settings.learner_share)
+    if len(trusted) > 1:  # a single rater has everything
+        left = capped(left, [example.rater for example in examples], settings.rater_share)
+    if left is shares:
+        return first, again
     weights = [
         weight * (after / before) if after < before else weight
         for weight, before, after in zip([*first, *again], shares, left, strict=True)

@@ -17,6 +17,7 @@ from streams.table import Table
 
 MOST_REQUEST_BYTES = topics.MAX_VALUE_BYTES - 50_000  # of a request's examples; its frame takes the rest
 EXAMPLE_OVERHEAD_BYTES = 32  # comma, replay count, weight
+LOOK_AHEAD = 8  # requests' worth of the line, among whom places are shared out
 
 
 def compose_due(table: Table) -> None:
@@ -24,10 +25,10 @@ def compose_due(table: Table) -> None:
     while is_due(table, table.memory.aside):
         set_aside(table, fitting(table, table.memory.aside)[0])
     while is_due(table, table.memory.line):
-        memory = table.curation.memory
-        who = [(waiting.learner, waiting.rater) for waiting in table.memory.line]
-        places = turn(who, table.curation.new, (memory.learner_share, memory.rater_share))
-        new, room = fitting(table, [table.memory.line[place] for place in places])
+        memory, size = table.curation.memory, table.curation.new
+        front = table.memory.line[: LOOK_AHEAD * size]
+        places = turn([(w.learner, w.rater) for w in front], size, (memory.learner_share, memory.rater_share))
+        new, room = fitting(table, [front[place] for place in places])
         compose(table, new, room)
 
 
