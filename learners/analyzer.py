@@ -2,6 +2,8 @@
 
     logits[task] = head[task] · relu(trunk · [embedded bags, dense, audio, video] + b) + Σ linear[task][rows] + b[task]
 
+and, where sentences are read by a pretrained encoder, what its own hidden layer adds (``learners.sentence_layer``).
+
 Parameters are plain arrays by name, so that they can be folded, averaged, rounded and sent one by one. *Tables* have a
 row a bucket and start at zero, so that only rows ever touched need be stored: ``embed`` [buckets, dim] and
 ``linear.TASK`` [buckets, logits]. All others are *dense* and small.
@@ -18,6 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
 from torch import Tensor
 
+from learners import sentence_layer
 from learners.encode import FIELDS, Features
 from learners.parameters import EMBED, linear_of
 from learners.targets import Targets
@@ -31,7 +34,7 @@ class Batch:
     """Encoded examples as tensors. ``positions`` point into tables that hold the rows ``touched`` only.
 
     touched: int64 [k], sorted, each once; positions: int64 [entries]; bags: int64 [FIELDS·n + 1]; dense: [n, DENSE];
-    audio, video: [n, width]; present: [n, 2], one where there is audio, video; clarity: [n].
+    audio, video: [n, width]; present: [n, 2], one where there is audio, video; clarity: [n]; sentence: [n, width].
     """
 
     touched: npt.NDArray[np.int64]
@@ -42,6 +45,7 @@ class Batch:
     video: Tensor
     present: Tensor
     clarity: Tensor
+    sentence: Tensor
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -50,7 +54,8 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the dense parameters see of a batch. text: embedded bags [n, FIELDS·dim]; inputs: what the trunk sees
-    [n, trunk_inputs]; linear: of each task what the linear bag says [n, logits]; a task without one is left out."""
+    [n, trunk_inputs]; linear: of each task what is added to its logits [n, logits], by the linear bag and the sentence
+    layer; a task without a linear bag is left out."""
 
     text: Tensor
     inputs: Tensor
@@ -61,7 +66,7 @@ def batch(features: Features) -> Batch:
     """``features`` as tensors over the rows that occur in them."""
     touched, positions = np.unique(features.rows, return_inverse=True)
     found = (positions, features.starts, features.dense, features.audio, features.video, features.present,
-             features.clarity)  # fmt: skip
+             features.clarity, features.sentence)  # fmt: skip
     return Batch(touched, *map(torch.from_numpy, found))
 
 
@@ -86,6 +91,8 @@ def see(parameters: Parameters, given: Batch, tasks: Sequence[Task]) -> Seen:
         for task in tasks
         if linear_of(task) in parameters
     }
+    for name, added in sentence_layer.added(parameters, given.sentence, list(linear)).items():
+        linear[name] = linear[name] + added
     return Seen(text, _inputs(text, given), linear)
 
 

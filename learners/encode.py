@@ -16,6 +16,7 @@ import numpy.typing as npt
 from learners.bags import Hashes, Integers, bagged, firsts, lasts, lists, ngrams, openings, table_of
 from learners.dense import DENSE, Table, bins, dense
 from learners.moment import ROLES, Moment, moment
+from learners.sentence_features import Heard, sentence_features, sentence_width
 from learners.settings import LearningSettings
 from learners.utterance import hashed
 from schemas.prediction import ExampleInput
@@ -55,7 +56,7 @@ class Features:
     rows: int64 [entries] in [0, buckets); starts: int64 [FIELDS·n + 1], the last is ``len(rows)``; dense: float32
     [n, DENSE], about within [-1, 1], zero where masked; roles: int8 [n], index into ``ROLES``. audio, video: float32
     [n, the settings' width], zero where absent, which ``present``, float32 [n, 2], says with zeros; clarity: float32
-    [n] in [0, 1], of the audio, 1 where nobody says.
+    [n] in [0, 1], of the audio, 1 where nobody says; sentence: float32 [n, SENTENCE], or [n, 0] without its encoder.
     """
 
     rows: npt.NDArray[np.int64]
@@ -66,6 +67,7 @@ class Features:
     video: npt.NDArray[np.float32]
     present: npt.NDArray[np.float32]
     clarity: npt.NDArray[np.float32]
+    sentence: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.roles)
@@ -89,7 +91,21 @@ def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Featur
         video=video,
         present=np.stack((heard, watched), axis=1),
         clarity=np.array(clarity, dtype=np.float32),
+        sentence=_sentence(inputs, settings),
     )
+
+
+def _sentence(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Floats:
+    """What the sentence encoder says of ``inputs``, if it is asked for."""
+    if not sentence_width(settings):
+        return np.zeros((len(inputs), 0), dtype=np.float32)
+    return sentence_features([_heard(given, settings.context_turns) for given in inputs])
+
+
+def _heard(given: ExampleInput, context_turns: int) -> Heard:
+    turns = (given.payload.context or ())[-context_turns:]
+    student = next((turn.text for turn in reversed(turns) if turn.role == "student"), None)
+    return Heard(given.payload.text, student, turns[-1].text if turns else None)
 
 
 def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Table) -> tuple[Hashes, Integers]:

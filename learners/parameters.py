@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learners import modalities
+from learners import modalities, sentence_layer
 from learners.encode import DENSE, FIELDS
 from learners.settings import LearningSettings
 from learners.tasks import Task
@@ -24,7 +24,7 @@ def dense_shapes(settings: LearningSettings) -> dict[str, tuple[int, ...]]:
     for task in settings.tasks:
         shapes[f"head.{task.name}.weight"] = (settings.hidden, task.logits)
         shapes[f"head.{task.name}.bias"] = (task.logits,)
-    return shapes | modalities.shapes(settings)
+    return shapes | modalities.shapes(settings) | sentence_layer.shapes(settings)
 
 
 def trunk_inputs(settings: LearningSettings) -> int:

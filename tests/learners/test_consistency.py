@@ -45,7 +45,7 @@ def moments(n: int = 6, seed: int = 1, absent: tuple[tuple[int, int], ...] = ())
     audio = torch.randn(n, 5, generator=draw) * present[:, :1]
     video = torch.randn(n, 4, generator=draw) * present[:, 1:]
     none = torch.zeros(0, dtype=torch.int64)
-    batch = Batch(none.numpy(), none, none, torch.zeros(n, 1), audio, video, present, torch.ones(n))
+    batch = Batch(none.numpy(), none, none, torch.zeros(n, 1), audio, video, present, torch.ones(n), torch.zeros(n, 0))
     return batch, torch.randn(n, 6, generator=draw)
 
 
