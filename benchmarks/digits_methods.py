@@ -16,12 +16,12 @@ from learners.settings import LearningSettings, Replay
 # The references' net reads pixels and is stepped by plain gradient descent: with AdamW, whose second moments outlast a
 # task of 27 steps, no rate comes within two points of all of them at once.
 REFERENCE: Mapping[str, object] = {
-    "dense_optimiser": "sgd", "dense_rate": 0.1, "weight_decay": 0.0, "warm_up_steps": 0, "clip_norm": 1e6,
+    "dense_optimiser": "sgd", "dense_rate": 0.12, "weight_decay": 0.0, "warm_up_steps": 0, "clip_norm": 1e6,
     "average_decay": 0.0,
 }  # fmt: skip
-# A text without a word still has three features, the same for every digit: at these rates they stay nothing.
+# A text without a word still has a few features, the same for every digit: at these rates they stay nothing.
 ALONE: Mapping[str, object] = {
-    "buckets": 4096, "dim": 92, "hidden": 128, "audio_dim": PIXELS, "embed_rate": 1e-9, "linear_rate": 1e-9,
+    "buckets": 4096, "dim": 1, "hidden": 128, "audio_dim": PIXELS, "embed_rate": 1e-9, "linear_rate": 1e-9,
     "modality_dropout": 0.0, "consistency_weight": 0.0, "guidance_rate": 0.0, "ewc_steps": 0, "schedule": "constant",
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to learn from the stream. ``changed`` are settings; ``ewc_weights`` are λ for each setting of the stream.
+    """A way to learn from the stream: the settings ``changed``, and those changed ``only`` where the stream is set so.
 
     ``consolidates``: at a task's end the whole task is shown for its Fisher information. ``curated``: it remembers by
     ``learners.memory``, not by a plain reservoir.
@@ -43,34 +43,39 @@ class Method:
 
     replay: Replay
     changed: Mapping[str, object] = field(default_factory=dict)
-    ewc_weights: Mapping[Scenario, float] = field(default_factory=dict)
+    only: Mapping[Scenario, Mapping[str, object]] = field(default_factory=dict)
+    consolidates: bool = False
     iid: bool = False
     curated: bool = False
-
-    @property
-    def consolidates(self) -> bool:
-        """Whether it holds on to parameters."""
-        return bool(self.ewc_weights)
 
     def settings(self, scenario: Scenario) -> LearningSettings:
         """Those of the fold."""
         task = task_of(scenario)
         given: dict[str, object] = {
             **ALONE, **REFERENCE, "replay": self.replay, "tasks": [task.to_dict()], "group_rates": {task.group: 1.0},
-            "ewc_weight": self.ewc_weights.get(scenario, 0.0), **self.changed,
+            **self.changed, **self.only.get(scenario, {}),
         }  # fmt: skip
         return LearningSettings.from_dict(given)
 
 
 METHODS: Mapping[str, Method] = {
     "finetune": Method("none"),
-    "ewc": Method("none", {"ewc_decay": 0.9, "clip_norm": 5.0}, {"class_incremental": 0.3, "domain_incremental": 0.01}),
+    # With a mean of one the largest Fisher information is in the hundreds: rate · λ · F has to stay below two.
+    "ewc": Method(
+        "none",
+        only={
+            "class_incremental": {"ewc_weight": 0.15, "dense_rate": 0.02},
+            "domain_incremental": {"ewc_weight": 0.002},
+        },
+        consolidates=True,
+    ),
     "a-gem": Method("a-gem"),
     "er": Method("er"),
-    "er-ace": Method("er-ace"),
-    "der++": Method("der++", {"der_alpha": 1.0, "der_beta": 1.0}),
+    "er-ace": Method("er-ace", {"replay_weight": 0.4}),
+    "der++": Method("der++", {"der_alpha": 0.9, "der_beta": 1.0}),  # any more and the parity stream becomes unstable
     "iid": Method("none", iid=True),
-    "default": Method("der++ace", curated=True),
+    # Chosen on other runs than those reported: seeds 100 to 115.
+    "default": Method("der++", {"der_alpha": 0.5, "average_decay": 0.9, "clip_norm": 5.0}, curated=True),
 }
 
 # ACC and forgetting of the first measurements, eight seeds.

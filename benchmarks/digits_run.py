@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from benchmarks import digits_slda
 from benchmarks.digits_methods import METHODS, Method
-from benchmarks.digits_stream import CAPACITY, TASKS, TOGETHER, Ids, Reservoir, Scenario, Stream, stream
+from benchmarks.digits_stream import CAPACITY, PIXELS, TASKS, TOGETHER, Ids, Reservoir, Scenario, Stream, stream
 from learners.encode import encode
 from learners.entry import MemorySettings, entry
 from learners.fold import fold
 from learners.memory import Memory, admit
-from learners.model import Floats, Model, served_view
+from learners.model import Dense, Floats, Model, served_view
 from learners.predict import predict_arrays
 from learners.replay import sample
 from learners.request import NEW, REPLAYED
@@ -78,14 +79,28 @@ def matrix(scenario: Scenario, name: str, seed: int) -> list[list[float]]:
 
 def accuracies(method: Method, met: Stream, scenario: Scenario, seed: int) -> Iterator[list[float]]:
     """Of each task's probe after each part of the stream, by the served weights."""
-    begun = TrainRequest(
-        kind="genesis", model="digits", seed=seed, reason="bench", settings=method.settings(scenario).to_dict()
-    )
-    model, _ = fold(None, begun, {}, "genesis", 0)
+    model = begun(method, scenario, seed)
     memory: Remembered = Curated(met, seed) if method.curated else Plain(seed)
     for part in range(len(TASKS)):
         model = _learned(model, method, met, part, memory)
         yield [_accuracy(model, met, ids) for ids in met.probes]
+
+
+def begun(method: Method, scenario: Scenario, seed: int) -> Model:
+    """A model that knows nothing, with the references' first weights: uniform within ±1/√inputs, biases too (torch's
+    ``Linear``). What is not a pixel begins at zero, and stays there but for what is the same for every digit.
+    """
+    settings = method.settings(scenario).to_dict()
+    genesis = TrainRequest(kind="genesis", model="digits", seed=seed, reason="bench", settings=settings)
+    model, _ = fold(None, genesis, {}, "genesis", 0)
+    draws = np.random.default_rng([seed, 3])
+    dense = {name: np.zeros(held.served.shape, dtype=np.float32) for name, held in model.dense.items()}
+    for name, value in dense.items():
+        pixels = slice(-PIXELS - 1, -1)  # audio comes last of what the trunk sees, before its presence
+        inputs = PIXELS if name.startswith("trunk.") else len(dense["trunk.bias"])
+        at = pixels if name == "trunk.weight" else slice(None)
+        value[at] = draws.uniform(-1, 1, value[at].shape) / np.sqrt(inputs)
+    return replace(model, dense={name: Dense.at(value) for name, value in dense.items()})
 
 
 def _learned(model: Model, method: Method, met: Stream, part: int, memory: Remembered) -> Model:

@@ -13,10 +13,9 @@ import torch
 from benchmarks import digits
 from benchmarks.digits import NAMES, Score, row
 from benchmarks.digits_methods import METHODS, REFERENCES, Figure
-from benchmarks.digits_run import Curated, Plain, accuracies
+from benchmarks.digits_run import Curated, Plain, accuracies, begun
 from benchmarks.digits_slda import StreamingLda
-from benchmarks.digits_stream import CAPACITY, PIXELS, SCENARIOS, TASKS, TOGETHER, Reservoir, Scenario, Stream, stream
-from learners.encode import DENSE, FIELDS, encode
+from benchmarks.digits_stream import CAPACITY, PIXELS, SCENARIOS, TASKS, TOGETHER, Reservoir, Stream, stream
 from learners.fold import fold
 from learners.model import Model, served_view
 from learners.request import NEW, REPLAYED
@@ -35,12 +34,6 @@ def one_thread() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(mode)
-
-
-def begun(name: str, scenario: Scenario = "class_incremental") -> Model:
-    settings = METHODS[name].settings(scenario).to_dict()
-    request = TrainRequest(kind="genesis", model="digits", seed=0, reason="test", settings=settings)
-    return fold(None, request, {}, "genesis", 0)[0]
 
 
 def stepped(model: Model, met: Stream) -> Model:
@@ -68,11 +61,14 @@ def test_the_shuffled_stream_holds_the_same_digits() -> None:
     assert len(set(shuffled.digits.classes[shuffled.parts[0]])) == 10
 
 
-def test_every_batch_is_full_and_from_the_part_in_order() -> None:
-    batches = list(CLASSES.batches(0))
-    assert {len(ids) for ids in batches} == {TOGETHER}
-    assert np.concatenate(batches).tolist() == CLASSES.parts[0][: TOGETHER * len(batches)].tolist()
-    assert len(CLASSES.parts[0]) - TOGETHER * len(batches) < TOGETHER
+@pytest.mark.parametrize("part", range(len(TASKS)))
+def test_batches_are_the_part_in_order_and_alike_in_size(part: int) -> None:
+    batches = list(CLASSES.batches(part))
+    sizes = [len(ids) for ids in batches]
+    assert np.concatenate(batches).tolist() == CLASSES.parts[part].tolist()
+    assert max(sizes) <= TOGETHER
+    assert max(sizes) - min(sizes) <= 1
+    assert len(batches) == np.ceil(len(CLASSES.parts[part]) / TOGETHER)
 
 
 def test_pixels_have_mean_0_and_variance_1_where_they_are_learned_from() -> None:
@@ -124,30 +120,28 @@ def test_curated_memory_holds_as_many_of_every_class() -> None:
 
 
 def test_a_step_is_plain_gradient_descent_on_the_net() -> None:
-    model = begun("finetune")
-    trunk = model.dense["trunk.weight"].packed[0].copy()
-    ids = next(CLASSES.batches(0))
-    inputs = CLASSES.digits.pixels[ids]
-    rest = trunk.shape[0] - PIXELS - 1  # what precedes the pixels; presence, which is one, follows them
-    bias = model.dense["trunk.bias"].packed[0] + trunk[-1] + trunk[:rest][_constant(CLASSES, model)].sum(axis=0)
-    hidden = np.maximum(inputs @ trunk[rest:-1] + bias, 0)
-    truth = np.eye(10)[CLASSES.answers(ids)]
+    model, ids = begun(METHODS["finetune"], "class_incremental", 0), next(CLASSES.batches(0))
+    before = {name: held.packed[0].astype(np.float64) for name, held in model.dense.items()}
+    x, truth = CLASSES.digits.pixels[ids], np.eye(10)[CLASSES.answers(ids)]
+    hidden = np.maximum(x @ before["trunk.weight"][-PIXELS - 1 : -1] + before["trunk.bias"], 0)
+    raised = np.exp(hidden @ before["head.digit.weight"] + before["head.digit.bias"])
+    away = truth - raised / raised.sum(axis=1, keepdims=True)
     after = stepped(model, CLASSES).dense["head.digit.weight"].packed[0]
-    rate = model.settings.dense_rate  # the head begins at zero, where every class has probability .1
-    assert np.allclose(after, rate * hidden.T @ (truth - 0.1) / TOGETHER, atol=1e-5)
+    rate = model.settings.dense_rate
+    assert np.allclose(after, before["head.digit.weight"] + rate * hidden.T @ away / TOGETHER, atol=1e-5)
 
 
-def _constant(met: Stream, model: Model) -> list[int]:
-    """Which inputs of the trunk before the pixels are one for every digit; all others are zero."""
-    dense = encode([example.input for example in met.examples[:20]], model.settings).dense
-    assert (dense == dense[0]).all()
-    assert set(dense[0]) == {0.0, 1.0}
-    assert dense.shape[1] == DENSE
-    return [FIELDS * model.settings.dim + int(at) for at in np.flatnonzero(dense[0])]
+def test_the_net_begins_as_the_references_net_whatever_else_the_trunk_could_see() -> None:
+    dense = begun(METHODS["er"], "class_incremental", 0).dense
+    trunk = dense["trunk.weight"].packed[0]
+    assert not trunk[: -PIXELS - 1].any()
+    assert not trunk[-1].any()
+    assert trunk.std() * np.sqrt(len(trunk) / PIXELS) == pytest.approx(1 / np.sqrt(3 * PIXELS), rel=0.05)
+    assert np.abs(dense["head.digit.weight"].packed[0]).max() <= 1 / np.sqrt(128)
 
 
 def test_text_without_a_word_says_nothing() -> None:
-    arrays = served_view(stepped(begun("er"), CLASSES)).arrays
+    arrays = served_view(stepped(begun(METHODS["er"], "class_incremental", 0), CLASSES)).arrays
     assert not arrays["embed"].any()
     assert not arrays["linear.digit"].any()
 
