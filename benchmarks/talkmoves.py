@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ from benchmarks.output import arguments, finish, progress, table
 from benchmarks.talkmoves_data import DATA, MOVES, cut, lessons
 from benchmarks.talkmoves_floor import PUBLISHED, bag_of_words
 from benchmarks.talkmoves_run import Job, Run, measured
+from benchmarks.talkmoves_sentences import read_all
 from benchmarks.talkmoves_summary import FIGURES, summary
 from learners.fingerprint import fingerprint
 from learners.settings import LearningSettings
@@ -44,7 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     changed = {name: json.loads(value) for name, _, value in (pair.partition("=") for pair in given.set)}
     encoders = [*ENCODERS] if given.encoder == "both" else [given.encoder]
     planned = [job for encoder in encoders for job in jobs(given, encoder, changed)]
-    runs = _done(planned, given.jobs)
+    with TemporaryDirectory() as folder:
+        if "pretrained" in encoders:
+            context_turns = LearningSettings.from_dict(changed).context_turns
+            sentences = read_all(given.data, context_turns, given.jobs, Path(folder))
+            planned = [replace(job, sentences=sentences) if _needs_sentences(job) else job for job in planned]
+        runs = _done(planned, given.jobs)
     found: dict[str, object] = {encoder: summary([r for r in runs if _is_of(r, encoder)]) for encoder in encoders}
     settings = LearningSettings.from_dict(changed)
     recording = cut(lessons(given.data, settings.context_turns), _salt(0), given.seed)
@@ -64,7 +71,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--epochs", type=int, default=3, help="shuffled passes offline (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first cut; the next ones count up (default: 0)")
-    parser.add_argument("--encoder", choices=[*ENCODERS, "both"], default="default", help="of the text")
+    parser.add_argument("--encoder", choices=[*ENCODERS, "both"], default="both", help="of the text (default: both)")
     parser.add_argument("--memory", type=int, default=2_000, help="capacity of the replay reservoir (default: 2000)")
     parser.add_argument("--replayed", type=int, default=32, help="replayed examples a step (default: 32)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="a learning setting")
@@ -109,6 +116,10 @@ def _done(planned: Sequence[Job], processes: int) -> list[Run]:
             runs.append(run)
             advance()
     return runs
+
+
+def _needs_sentences(job: Job) -> bool:
+    return job.settings["encoder"] == ENCODERS["pretrained"]
 
 
 def _is_of(run: Run, encoder: str) -> bool:

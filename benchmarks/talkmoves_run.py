@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.talkmoves_data import MOVES, Recording, Reservoir, cut, group_of, lessons
+from benchmarks.talkmoves_sentences import preload
 from learners.delta import apply_delta, delta_parts, no_changes
 from learners.encode import encode
 from learners.fingerprint import fix_threads
@@ -38,7 +39,10 @@ Tables = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run: lessons at ``data`` cut by ``salt``; ``epochs`` shuffled passes, or 0 for one online."""
+    """What to run: lessons at ``data`` cut by ``salt``; ``epochs`` shuffled passes, or 0 for one online.
+
+    ``sentences``: where the pretrained encoder's vectors lie, if it is asked.
+    """
 
     name: str
     data: Path
@@ -49,6 +53,7 @@ class Job:
     teachers_only: bool = False
     memory: int = 2_000
     replayed: int = TOGETHER
+    sentences: Path | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +72,8 @@ class Run:
 def measured(job: Job) -> Run:
     """``job`` done; safe in a process of its own."""
     fix_threads()
+    if job.sentences:
+        preload(job.sentences)
     settings = LearningSettings.from_dict(job.settings)
     recording = cut(lessons(job.data, settings.context_turns), job.salt, job.seed)
     recording = recording.of_teachers() if job.teachers_only else recording
