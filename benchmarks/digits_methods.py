@@ -71,7 +71,7 @@ METHODS: Mapping[str, Method] = {
     ),
     "a-gem": Method("a-gem"),
     "er": Method("er"),
-    "er-ace": Method("er-ace", {"replay_weight": 0.4}),
+    "er-ace": Method("er-ace", only={"class_incremental": {"replay_weight": 0.4}}),
     "der++": Method("der++", {"der_alpha": 0.9, "der_beta": 1.0}),  # any more and the parity stream becomes unstable
     "iid": Method("none", iid=True),
     # Chosen on other runs than those reported: seeds 100 to 115.
