@@ -30,9 +30,9 @@ from river.drift import ADWIN, KSWIN, PageHinkley
 from river.drift.binary import HDDMW
 from river.naive_bayes import GaussianNB
 
-from benchmarks.charts import Interval, bars
 from benchmarks.output import arguments, finish, progress, table
 from learners.drift import DriftMonitor
+from streams.charts import Interval, bars
 
 BEFORE, AFTER, WIDTH = 3_000, 2_000, 1_000
 RATES = ((0.1, 0.3), (0.2, 0.4), (0.2, 0.6))

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.charts import Interval, bars
 from benchmarks.output import table
 from benchmarks.tasks_data import tasks_of
 from benchmarks.tasks_floor import KEPT_BACK
 from benchmarks.tasks_run import Run, Scores
 from learners.retention import Retention
+from streams.charts import Interval, bars
 
 KINDS = ("alone", "alone_error", "together", "loss_together", "in_turn")
 
