@@ -72,7 +72,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3, help="shuffled passes offline (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first cut; the next ones count up (default: 0)")
     parser.add_argument("--encoder", choices=[*ENCODERS, "both"], default="both", help="of the text (default: both)")
-    parser.add_argument("--memory", type=int, default=2_000, help="capacity of the replay reservoir (default: 2000)")
+    parser.add_argument("--memory", type=int, default=20_000, help="capacity of the replay reservoir (default: 20000)")
     parser.add_argument("--replayed", type=int, default=32, help="replayed examples a step (default: 32)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="a learning setting")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")

@@ -40,7 +40,7 @@ class LearningSettings:
     hidden: int = 128  # units
     context_turns: int = 8  # how many of the turns before an utterance are looked at
     embed_rate: float = 0.1  # learning rates: row-wise Adagrad for both tables, AdamW for the dense parameters
-    linear_rate: float = 0.03
+    linear_rate: float = 0.02
     dense_rate: float = 1e-3
     dense_optimiser: DenseOptimiser = "adamw"  # sgd: plain, without moments or decay
     weight_decay: float = 1e-4  # of the dense parameters
