@@ -19,6 +19,7 @@ from learners.moment import ROLES, Moment, moment
 from learners.sentence_features import Heard, sentence_features, sentence_width
 from learners.settings import LearningSettings
 from learners.utterance import hashed
+from schemas.interaction import MOST_FEATURE
 from schemas.prediction import ExampleInput
 
 __all__ = ["DENSE", "FIELDS", "ROLES", "Features", "encode"]
@@ -55,8 +56,9 @@ class Features:
 
     rows: int64 [entries] in [0, buckets); starts: int64 [FIELDS·n + 1], the last is ``len(rows)``; dense: float32
     [n, DENSE], about within [-1, 1], zero where masked; roles: int8 [n], index into ``ROLES``. audio, video: float32
-    [n, the settings' width], zero where absent, which ``present``, float32 [n, 2], says with zeros; clarity: float32
-    [n] in [0, 1], of the audio, 1 where nobody says; sentence: float32 [n, SENTENCE], or [n, 0] without its encoder.
+    [n, the settings' width], within ±MOST_FEATURE, zero where absent, which ``present``, float32 [n, 2], says with
+    zeros; clarity: float32 [n] in [0, 1], of the audio, 1 where nobody says; sentence: float32 [n, SENTENCE], or
+    [n, 0] without its encoder.
     """
 
     rows: npt.NDArray[np.int64]
@@ -151,5 +153,5 @@ def _vectors(given: Sequence[Sequence[float] | None], width: int) -> tuple[Float
     found, present = np.zeros((len(given), width), dtype=np.float32), np.zeros(len(given), dtype=np.float32)
     for at, vector in enumerate(given) if width else ():
         if vector is not None and len(vector) == width:
-            found[at], present[at] = vector, 1.0
+            found[at], present[at] = np.clip(vector, -MOST_FEATURE, MOST_FEATURE), 1.0
     return found, present

@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from schemas.interaction import MOST_FEATURE
 from schemas.prediction import ExampleInput
 
 WORDS, FEATURES = 32, 24  # columns of a text, and of a feature vector, whose last ones may be empty
@@ -68,10 +69,10 @@ def _place(word: str) -> int:
 
 
 def reduced(values: tuple[float, ...]) -> tuple[float, ...]:
-    """``values``, or where they are more than ``FEATURES`` a fixed random projection (Johnson & Lindenstrauss 1984)."""
-    if len(values) <= FEATURES:
-        return values
-    return tuple((np.asarray(values) @ _projection(len(values))).tolist())
+    """``values`` within ±MOST_FEATURE; of more than ``FEATURES`` a fixed random projection (Johnson & Lindenstrauss
+    1984)."""
+    within = np.clip(values, -MOST_FEATURE, MOST_FEATURE)
+    return tuple((within if len(values) <= FEATURES else within @ _projection(len(values))).tolist())
 
 
 @lru_cache(maxsize=8)

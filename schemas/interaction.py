@@ -10,6 +10,10 @@ from schemas.event import Data, Part
 
 SpeakerRole = Literal["teacher", "student", "unknown"]
 
+# Of a feature vector's numbers what lies beyond counts as it: JSON holds 1e300, which float32 takes for infinity, and
+# one such number would leave no weight and no reference of drift finite.
+MOST_FEATURE = 1e4
+
 
 class Turn(Part):
     """An earlier utterance of the same session."""

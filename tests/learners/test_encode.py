@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learners.encode import DENSE, FIELDS, Features, encode
-from schemas.interaction import Payload, SpeakerRole
+from schemas.interaction import MOST_FEATURE, Payload, SpeakerRole
 from schemas.prediction import ExampleInput
 from tests.learners.cases import SMALL, said
 
@@ -123,3 +123,10 @@ def test_grade_subject_and_language_are_features_each_of_its_own(name: str):
     rows = [set(encode([given], SMALL).rows.tolist()) for given in (plain, one)]
     assert rows[0] < rows[1]
     assert len(rows[1] - rows[0]) == 1
+
+
+def test_no_number_of_an_app_is_beyond_what_weights_can_bear():
+    """JSON holds 1e300; as float32 it is infinite, and 1e30 squared is."""
+    heard = said("why?").model_copy(update={"payload": Payload(text="why?", audio=(1e300, -1e30, 0.5))})
+    found = encode([heard], replace(SMALL, audio_dim=3))
+    assert found.audio.tolist() == [[MOST_FEATURE, -MOST_FEATURE, 0.5]]
