@@ -35,6 +35,7 @@ SMOOTHING = 0.9  # of the mean violation, a step
 UNSTATED = 0.3  # of an open question's weight where no expert said that open questions are wanted
 PRECISION = 0.5  # of what is called open, at least so much is
 BAND = (0.6, 0.9)  # chance of the next right answer in the zone of proximal development
+TINY = 1e-30  # of a sum of probabilities, which may all be zero in 32 bits
 CONTINGENT = 0.7  # probability of a contingent reply where an expert saw one
 
 
@@ -61,7 +62,7 @@ def question_quality(moment: Moment) -> Tensor | None:
     stated = ["prefers_open_questions" in example.flags for example in moment.examples]
     counts = confirmed * torch.where(torch.tensor(stated), 1.0, UNSTATED)
     shortfall = (counts * (1 - said)).sum() / confirmed.sum()
-    return shortfall + torch.relu(PRECISION - (confirmed * said).sum() / said.sum())
+    return shortfall + torch.relu(PRECISION - (confirmed * said).sum() / said.sum().clamp(min=TINY))
 
 
 def wait_time(moment: Moment) -> Tensor | None:

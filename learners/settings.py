@@ -16,10 +16,10 @@ Replay = Literal["none", "er", "er-ace", "der++", "der++ace", "a-gem"]
 DenseOptimiser = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "plateau", "cosine"]
 AT_LEAST_ONE = ("dim", "hidden", "context_turns", "consistency_dim", "schedule_steps", "probe_steps")
-POSITIVE = ("embed_rate", "linear_rate", "dense_rate", "consistency_rate", "clip_norm")
+POSITIVE = ("embed_rate", "linear_rate", "dense_rate", "consistency_rate", "clip_norm", "wait_low_s")
 NOT_NEGATIVE = (
     "weight_decay", "warm_up_steps", "replay_weight", "der_alpha", "der_beta", "audio_dim", "video_dim",
-    "consistency_weight", "guidance_rate", "guidance_limit", "wait_low_s", "ewc_weight", "ewc_steps",
+    "consistency_weight", "guidance_rate", "guidance_limit", "ewc_weight", "ewc_steps",
 )  # fmt: skip
 SHARES = ("average_decay", "modality_dropout", "ewc_decay")
 CHOICES = {

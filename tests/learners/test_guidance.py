@@ -160,6 +160,19 @@ def test_calling_everything_open_violates_question_quality_too():
     assert found.item() == pytest.approx(guidance.PRECISION - 1 / 10, abs=1e-4)
 
 
+def test_the_violation_is_whole_where_nothing_at_all_is_called_open():
+    """In 32 bits exp(-200) is 0: soft precision would be 0 / 0, and a multiplier that is NaN stays so."""
+    task = next(task for task in GUIDED if task.constraint == "question_quality")
+    labels = np.array([[0, 0, 1]], dtype=np.float32)
+    logits = torch.tensor([[100.0, 0.0, -100.0]], requires_grad=True)
+    moments = [MOMENTS[0].model_copy(update={"flags": ("prefers_open_questions",)})]
+    found = guidance.question_quality(guidance.Moment(task, logits, labels, moments, SETTINGS))
+    assert found is not None
+    assert found.item() == pytest.approx(1 + guidance.PRECISION)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert torch.isfinite(gradient).all()
+
+
 def test_a_wait_within_three_to_seven_seconds_is_kept_and_others_miss_by_their_share():
     task = next(task for task in GUIDED if task.constraint == "wait_time")
     for seconds, share in ((5.0, 0.0), (1.5, 0.5), (14.0, 1.0)):

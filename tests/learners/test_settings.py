@@ -37,6 +37,7 @@ def test_what_is_absent_has_its_default():
         ({"encoder": "bert"}, "encoder"),
         ({"modality_dropout": 1.0}, "modality_dropout"),
         ({"wait_low_s": 8}, "wait_low_s"),
+        ({"wait_low_s": 0}, "wait_low_s"),
         ({"ewc_weight": -1}, "ewc_weight"),
         ({"guidance_limit": -0.5}, "guidance_limit"),
     ],
