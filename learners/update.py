@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,8 +43,10 @@ def paces(model: Model, labels: Sequence[Targets], losses: Mapping[str, float]) 
     moving = () if model.settings.schedule == "constant" else labels
     for group in dict.fromkeys(found.task.group for found in moving):
         mine = [losses[found.task.name] for found in labels if found.task.group == group]
-        before = model.state.get(f"pace/{group}", rates.begun())
-        model.state[f"pace/{group}"] = rates.paced(before, float(np.mean(mine)), model.steps + 1, model.settings)
+        known = [loss for loss in mine if math.isfinite(loss)]  # nan is of a task that only replayed examples know
+        if known:
+            before = model.state.get(f"pace/{group}", rates.begun())
+            model.state[f"pace/{group}"] = rates.paced(before, float(np.mean(known)), model.steps + 1, model.settings)
 
 
 def rates_of(model: Model) -> dict[str, float]:

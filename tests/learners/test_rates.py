@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from learners.rates import HIGHEST, LOWEST, SCALE, UP, begun, paced
 from learners.settings import LearningSettings
 from learners.step import step
-from tests.learners.cases import SMALL, moves
+from tests.learners.cases import SMALL, example, moves, said
 from tests.learners.cases import begun as model_begun
 
 PLATEAU = LearningSettings(schedule="plateau", schedule_steps=50)
@@ -69,3 +69,12 @@ def test_a_step_scales_a_group_and_says_so():
         model, progress = step(model, moves(0, 6), (), np.ones(6, np.float32))
     assert progress.rates["group.move"] == pytest.approx(LOWEST * settings.group_rates["move"], rel=1e-5)
     assert progress.rates["group.class"] == settings.group_rates["class"]
+
+
+def test_a_task_that_only_replayed_examples_know_holds_no_other_task_of_its_group_up():
+    settings = replace(SMALL, schedule="cosine", schedule_steps=10, warm_up_steps=0)
+    claim = example("claim", said("because it is twelve", "student"), claim=("reason",))
+    model = model_begun(settings)
+    for _ in range(10):
+        model, progress = step(model, moves(0, 6), [claim], np.ones(7, np.float32))
+    assert progress.rates["group.move"] == pytest.approx(LOWEST * settings.group_rates["move"], rel=1e-5)
