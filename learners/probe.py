@@ -20,7 +20,7 @@ from learners.stopping import alerts, remembered
 from schemas.training import TrainExample
 
 PROBE = "probe"  # in the state: the examples as JSON; probe.skill/TASK and probe.history beside it
-SKILLS = ("mcc", "macro_f1", "correlation")  # of a task of classes, of several classes, of a number
+SKILLS = ("mcc", "correlation")  # of a task of classes, of a number
 EXAMPLES = TypeAdapter(tuple[TrainExample, ...])
 
 
@@ -40,11 +40,13 @@ def probe_now(model: Model) -> tuple[dict[str, float], tuple[str, ...]]:
     """What the served average scores on the probe, by ``TASK.METRIC``, and what its history says.
 
     Both are empty between evaluations, and without a probe. The history is of the mean over tasks of a task's skill:
-    MCC, macro F1 of several classes, or the correlation of a number; see ``learners.stopping`` for what it says.
+    MCC, of several classes their mean, or the correlation of a number; see ``learners.stopping`` for what it says.
     """
     if PROBE not in model.state or model.steps % model.settings.probe_steps:
         return {}, ()
     found = scores(model, _examples(model.state[PROBE].tobytes()))
+    if not found:  # no example's label is of a task that its speaker's role is asked
+        return {}, ()
     skills = {task: next(metrics[name] for name in SKILLS if name in metrics) for task, metrics in found.items()}
     for task, skill in skills.items():
         model.state[f"{PROBE}.skill/{task}"] = np.array([skill], dtype=np.float32)

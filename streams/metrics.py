@@ -41,7 +41,7 @@ GAUGES = {
     "label_coverage": ("labels a prediction, of those of this process", ["task"]),
     "estimated_accuracy": ("an estimate: accuracy on all predictions, labelled or not", ["task", "method"]),
     "estimated_accuracy_error": ("estimate less truth, on labels that came after it", ["task", "method"]),
-    "probe_skill": ("MCC, macro F1 or correlation on the frozen probe", ["task"]),
+    "probe_skill": ("MCC or correlation on the frozen probe", ["task"]),
     "constraint_violation": ("of what research asks, in the last step that could tell", ["constraint"]),
     "constraint_multiplier": ("how strongly the constraint pulls", ["constraint"]),
     "rate_scale": ("what a task group's learning rates are multiplied with", ["group"]),

@@ -102,3 +102,9 @@ def test_a_reset_goes_back_but_keeps_the_probe_and_its_history():
     back, _ = fold(model, reset, {}, "reset", model.next_offset, snapshots=lambda _: good)
     assert len(back.state["probe.history"]) == 1
     assert back.steps == 0
+
+
+def test_a_probe_that_says_nothing_of_its_speakers_is_not_scored():
+    model, reports = folded_on(4, [example("q", said("because it is twelve", "student"), move="none")])
+    assert [report.event.probe for report in reports] == [{}] * 4
+    assert "probe.history" not in model.state
