@@ -13,15 +13,22 @@ CHANCE = 1 / 20  # so that 200 are found among some 4,000, of many lessons
 
 @dataclass(slots=True)
 class Aside:
-    """Of at most ``size`` examples how many were set aside, and of which interactions."""
+    """Of at most ``size`` examples how many were set aside, and of which interactions.
+
+    ``closed``: others found no room and may have been learned from, so that a place that is given back stays empty.
+    """
 
     size: int
     count: int = 0
     interactions: dict[str, None] = field(default_factory=dict)
+    closed: bool = False
 
     def wants(self, interaction: str) -> bool:
-        """Whether an example of ``interaction`` is to be set aside. All of an interaction are, or none."""
-        return self.count < self.size and uniform(interaction) < CHANCE
+        """Whether an example of ``interaction`` is to be set aside: while there is room all of an interaction are."""
+        if uniform(interaction) >= CHANCE:
+            return False
+        self.closed = self.closed or self.count >= self.size
+        return not self.closed
 
     def holds(self, interaction: str) -> bool:
         """Whether ``interaction`` is in the probe, so that no label of it may be learned from."""
@@ -38,7 +45,7 @@ class Aside:
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        return to_json({"count": self.count, "interactions": list(self.interactions)})
+        return to_json({"count": self.count, "interactions": list(self.interactions), "closed": self.closed})
 
     @classmethod
     def from_bytes(cls, value: bytes | None, size: int) -> Aside:
@@ -46,7 +53,7 @@ class Aside:
         if value is None:
             return cls(size)
         found = from_json(value)
-        return cls(size, found["count"], dict.fromkeys(found["interactions"]))
+        return cls(size, found["count"], dict.fromkeys(found["interactions"]), found.get("closed", False))
 
 
 def uniform(name: str) -> float:

@@ -215,6 +215,16 @@ def test_what_is_taken_back_before_it_is_set_aside_leaves_its_place_to_another()
     assert aside([*outputs, *here.take()]) == [WANTED[1]]
 
 
+def test_a_place_that_is_given_back_stays_empty_once_others_were_turned_away() -> None:
+    """Who found no room was learned from: a later label of the same interaction would be asked what it was taught."""
+    here = room(probe=1)
+    assert new(here.take(example(WANTED[0]), example(WANTED[1]))) == []
+    here.take(take_back("r", of=WANTED[0]))
+    outputs = here.take(example("again", interaction=f"of-{WANTED[1]}"))
+    here.now += 10.0
+    assert aside([*outputs, *here.take()]) == []
+
+
 def test_a_later_label_of_what_was_set_aside_is_never_learned_from() -> None:
     here = room(probe=1, wait_s=0.0)
     assert aside(here.take(example(WANTED[0]))) == [WANTED[0]]
