@@ -15,6 +15,8 @@ from state.pending import GIVEN, Early, GivenLabel, GivenMark, Pending, Standing
 from streams.draft import Draft
 from streams.processor import Output, fate_of
 
+MOST_STANDING = 256  # of an interaction; of more the oldest are forgotten, so that no crowd makes an event too large
+MOST_OTHERS = 32  # raters whose word an example carries, the last: trust weighs each against all others
 WORSE_THAN_ANOTHER = 0.5  # how bad the output is whose rival was preferred: it may still be good
 
 
@@ -60,7 +62,8 @@ def join(desk: Desk, early: Early, pending: Pending) -> None:
 def standing_after(given: tuple[Standing, ...], early: Early) -> tuple[Standing, ...]:
     """What stands of an interaction after this feedback: a rater's new word replaces the old, a retraction removes it.
 
-    The last score, rating or preference of a rater counts; flags of different names stand side by side.
+    The last score, rating or preference of a rater counts; flags of different names stand side by side. At most
+    ``MOST_STANDING`` stand.
     """
     rater, judgement = early.data.rater, early.data.judgement
     if isinstance(judgement, Retraction):
@@ -73,7 +76,7 @@ def standing_after(given: tuple[Standing, ...], early: Early) -> tuple[Standing,
         if flag is None and bad is None:
             return given
         new = GivenMark(rater=rater, feedback=early.id, flag=flag, bad=bad or 0.0)
-    return (*(one for one in given if one.replaced_as != new.replaced_as), new)
+    return (*(one for one in given if one.replaced_as != new.replaced_as), new)[-MOST_STANDING:]
 
 
 def output_badness(judgement: Judgement, interaction: str) -> float | None:
@@ -108,7 +111,7 @@ def example_of(early: Early, pending: Pending, given: tuple[Standing, ...], desk
             beside = [one for one in on_task if one.rater != data.rater]
             contradicted = tuple(one.feedback for one in beside if one.value != value)
             update = {"kind": "label", "labels": {task: value}, "revises": mine, "contradicts": contradicted,
-                      "others": {one.rater: one.value for one in beside}}  # fmt: skip
+                      "others": {one.rater: one.value for one in beside[-MOST_OTHERS:]}}  # fmt: skip
             asked = said.outputs.get(task)
             surprise = disagreement(asked, value, desk.scales.get(task, 1.0)) if asked is not None else None
         case Score(value=score):

@@ -29,6 +29,8 @@ from schemas.envelope import Origin, derive_id
 from schemas.event import Data, Event
 from schemas.feedback import Feedback, Flag, FlagName, Judgement, Preference, Rating, Score
 from schemas.prediction import DeadLetter, Example, Fate, Prediction
+from state.pending import GIVEN, labels_key
+from streams.join import MOST_OTHERS, MOST_STANDING
 from streams.message import Message
 from streams.processor import Batch, Output, message, waiting_key
 from streams.score import Scoring, scales_of
@@ -350,6 +352,16 @@ def test_an_example_says_what_others_said_of_its_task() -> None:
     here.take(label("f1", "i", "none", rater="bob"))
     assert only(here.take(label("f2", "i", "press", rater="bob")), Example).others == {"ann": "press"}
     assert only(here.take(label("f3", "i", "press", rater="eve")), Example).others == {"ann": "press", "bob": "press"}
+
+
+def test_a_crowd_of_raters_is_heard_each_but_not_carried_along_whole() -> None:
+    here = room()
+    crowd = [label(f"f{n}", "i", "press" if n % 2 else "none", rater=f"rater-{n}") for n in range(MOST_STANDING + 9)]
+    found = by_feedback(here.take(said("i"), *crowd))
+    assert len(found) == len(crowd)
+    last = found[crowd[-1].id]
+    assert list(last.others) == [f"rater-{n}" for n in range(len(crowd) - 1 - MOST_OTHERS, len(crowd) - 1)]
+    assert len(GIVEN.validate_json(here.shelf.values[labels_key("i")])) == MOST_STANDING
 
 
 # What an earlier owner has published stays so, whatever the state knows now.
