@@ -84,14 +84,6 @@ def _distances(values: Sequence[float | str], margin: Floats, level: Level) -> F
     return (scale[:, None] - scale[None, :]) ** 2
 
 
-def alpha_of(judgements: Iterable[tuple[str, str, float | str]], level: Level = "nominal") -> float:
-    """``alpha`` of (item, judge, value); the last value of a judge on an item counts."""
-    found: dict[str, dict[str, float | str]] = {}
-    for item, judge, value in judgements:
-        found.setdefault(item, {})[judge] = value
-    return alpha([list(said.values()) for said in found.values()], level)
-
-
 def consistency(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """1 - JSD(one, other) / ln 2, in [0, 1]: 1 where two distributions are the same (Lin 1991, equation 4.1)."""
     names = sorted({*one, *other})

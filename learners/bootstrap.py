@@ -48,14 +48,6 @@ def bootstrap(
     return between(value, np.asarray(found, dtype=np.float64), level)
 
 
-def bootstrap_mean(values: Sequence[float] | Floats, seed: int, *, draws: int = DRAWS, level: float = 0.95) -> Interval:
-    """The interval of the mean of ``values``, each a unit of its own: paired differences over seeds, for one."""
-    given = np.asarray(values, dtype=np.float64)
-    chosen = np.random.default_rng(seed).integers(len(given), size=(draws, len(given))) if len(given) > 1 else None
-    found = given[chosen].mean(axis=1) if chosen is not None else np.empty(0)
-    return between(float(given.mean()) if len(given) else float("nan"), found, level)
-
-
 def bootstrap_sums(
     figure: Callable[[Floats], float], sums: Floats, seed: int, *, draws: int = DRAWS, level: float = 0.95
 ) -> Interval:

@@ -7,13 +7,12 @@ right-truncated. The product-limit estimator in reverse time (Lagakos, Barraj & 
     P(delay <= d | class) = Π_{bins j above d} (1 - n_j / N_j)
 
 with n_j the delays in bin j and N_j those up to bin j, both among items old enough for a delay of bin j to have ended.
-It is relative to labels that ever come, within the longest delay seen; ``propensity`` is for those that never do.
+It is relative to labels that ever come, within the longest delay seen; of those that never do it says nothing.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -231,13 +230,3 @@ def _shares(classes: tuple[str, ...], counts: Floats, ages_s: Floats, prior: flo
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
-def propensity(labelled: Mapping[str, int], asked: Mapping[str, int], least: float = 0.05) -> dict[str, float]:
-    """By stratum, the weight 1 / P(a label ever comes | stratum) that lets the labelled speak for the rest, clipped.
-
-    ``asked`` counts the predictions of each stratum (a predicted class, a cohort) old enough to have their label, and
-    ``labelled`` those that have it; Laplace's rule (+1, +2) keeps a small stratum from certainty. Rosenbaum & Rubin
-    (1983): unbiased if within a stratum it is chance who is labelled; the clip trades bias for variance.
-    """
-    return {name: 1 / max((labelled.get(name, 0) + 1) / (n + 2), least) for name, n in asked.items()}

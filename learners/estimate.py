@@ -13,10 +13,7 @@ Both hold if confidence means among the unlabelled what it means among the label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-
-from pydantic_core import from_json, to_json
+from dataclasses import dataclass, field
 
 from schemas.feedback import LabelValue
 from schemas.prediction import Output
@@ -98,8 +95,8 @@ class Guess:
 class Estimate:
     """The guesses of every task, bounded; predictions and labels may come in any order."""
 
-    def __init__(self, tasks: Mapping[str, Guess] | None = None) -> None:
-        self.tasks = dict(tasks or {})
+    def __init__(self) -> None:
+        self.tasks: dict[str, Guess] = {}
 
     def asked(self, task: str, output: Output) -> None:
         """Count a prediction."""
@@ -121,15 +118,6 @@ class Estimate:
     def summary(self) -> dict[str, dict[str, float]]:
         """By task, what ``Guess.summary`` says; a task of numbers has its coverage alone."""
         return {task: guess.summary() for task, guess in self.tasks.items()}
-
-    def to_bytes(self) -> bytes:
-        """All counts as JSON."""
-        return to_json({task: asdict(guess) for task, guess in self.tasks.items()})
-
-    @classmethod
-    def from_bytes(cls, value: bytes) -> Estimate:
-        """The inverse of ``to_bytes``. Raises ValueError, TypeError."""
-        return cls({task: Guess(**held) for task, held in from_json(value).items()})
 
 
 def _confidence(output: Output) -> int | None:

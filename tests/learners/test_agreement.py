@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.agreement import Level, alpha, alpha_of, consistency, kappa, quadratic_kappa, ranks, spearman
+from learners.agreement import Level, alpha, consistency, kappa, quadratic_kappa, ranks, spearman
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: four observers, twelve units.
 OBSERVERS = ["123321412...", "1233224125.3", ".3332342251.", "1233244125 1.".replace(" ", "")]
@@ -36,17 +36,6 @@ def test_alpha_of_two_judges_of_everything_is_scotts_pi_for_a_small_sample() -> 
 
 def test_items_with_one_judge_say_nothing_of_agreement() -> None:
     assert alpha([*UNITS, [5], [1]], "interval") == alpha(UNITS, "interval")
-
-
-def test_a_judges_last_word_on_an_item_counts() -> None:
-    said = [
-        ("i", "ann", "open"),
-        ("i", "ann", "closed"),
-        ("i", "ben", "closed"),
-        ("j", "ann", "open"),
-        ("j", "ben", "open"),
-    ]
-    assert alpha_of(said) == 1
 
 
 def test_kappa_of_a_table_is_agreement_beyond_chance() -> None:

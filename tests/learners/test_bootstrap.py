@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.bootstrap import Counts, bootstrap, bootstrap_mean, bootstrap_sums, rows_by_unit
+from learners.bootstrap import Counts, bootstrap, bootstrap_sums, rows_by_unit
 
 VALUES = np.random.default_rng(3).normal(2.0, 1.0, size=400)
 
@@ -20,7 +20,7 @@ def mean_of(rows: Counts) -> float:
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_where_units_are_many() -> None:
-    found = bootstrap_mean(VALUES, seed=1, draws=4_000)
+    found = bootstrap(mean_of, range(len(VALUES)), seed=1, draws=4_000)
     half = NormalDist().inv_cdf(0.975) * VALUES.std() / math.sqrt(len(VALUES))
     assert found.value == pytest.approx(VALUES.mean())
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
@@ -46,17 +46,17 @@ def test_a_figure_of_sums_has_the_interval_of_the_rows_behind_them() -> None:
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**31), n=st.integers(2, 30))
 def test_the_same_seed_gives_the_same_interval_around_the_value(seed: int, n: int) -> None:
-    found = bootstrap_mean(VALUES[:n], seed, draws=200)
-    assert found == bootstrap_mean(VALUES[:n], seed, draws=200)
+    found = bootstrap(mean_of, range(n), seed, draws=200)
+    assert found == bootstrap(mean_of, range(n), seed, draws=200)
     assert VALUES[:n].min() <= found.low <= found.high <= VALUES[:n].max()
 
 
 @pytest.mark.parametrize("units", [[], [0]])
 def test_one_unit_alone_has_no_interval(units: list[int]) -> None:
-    for found in (bootstrap(mean_of, units, seed=1), bootstrap_mean(VALUES[: len(units)], seed=1)):
-        assert math.isnan(found.low)
-        assert math.isnan(found.high)
-        assert not found.excludes_zero
+    found = bootstrap(mean_of, units, seed=1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert not found.excludes_zero
 
 
 def test_a_figure_undefined_in_some_resamples_has_the_interval_of_the_others() -> None:

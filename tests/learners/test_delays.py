@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners.delays import EDGES_S, Delays, DelaySettings, propensity
+from learners.delays import EDGES_S, Delays, DelaySettings
 
 LATE_SHARE = 0.3
 DELAY_S = {"soon": 100.0, "late": 400.0}  # means of exponential delays
@@ -120,24 +120,3 @@ def test_items_past_the_horizon_are_forgotten() -> None:
 
 def test_before_any_label_there_is_neither_rate_nor_weight() -> None:
     assert Delays().rates("move", 10.0, 0.0) == {} == Delays().weights("move")
-
-
-@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 500), min_size=1))
-def test_the_weight_for_labels_that_never_come_is_one_over_the_share_that_does_and_clipped(
-    asked: dict[str, int],
-) -> None:
-    labelled = {name: n // 3 for name, n in asked.items()}
-    for name, weight in propensity(labelled, asked, least=0.1).items():
-        assert weight == pytest.approx(min((asked[name] + 2) / (labelled[name] + 1), 10))
-
-
-def test_weighted_by_propensity_the_labelled_speak_for_all_where_chance_decides_within_a_stratum() -> None:
-    """Of 900 and 100 items 1/10 and 1/2 are labelled; in the first 20 % are open, in the second 80 %."""
-    asked, labelled, open_share = {"a": 900, "b": 100}, {"a": 90, "b": 50}, {"a": 0.2, "b": 0.8}
-    weights = propensity(labelled, asked)
-    stand_for = {s: weights[s] * labelled[s] for s in asked}
-    corrected = sum(stand_for[s] * open_share[s] for s in asked) / sum(stand_for.values())
-    truth = sum(asked[s] * open_share[s] for s in asked) / 1_000
-    naive = sum(labelled[s] * open_share[s] for s in asked) / 140
-    assert corrected == pytest.approx(truth, abs=0.005)
-    assert abs(naive - truth) > 0.1
