@@ -12,7 +12,7 @@ from learners.encode import FIELDS
 from learners.settings import LearningSettings
 from learners.tasks import Task
 
-TEXT, AUDIO, VIDEO = MODALITIES = ("text", "audio", "video")
+TEXT, AUDIO, VIDEO = "text", "audio", "video"
 
 
 def widths(settings: LearningSettings) -> dict[str, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 from learners.tasks import Task, default_tasks, tasks_from
 from schemas.errors import ConfigurationError
@@ -48,9 +49,9 @@ class LearningSettings:
     clip_norm: float = 5.0  # of the gradient over all parameters
     schedule: Schedule = "constant"  # how the rates go on after that; see learners.rates
     schedule_steps: int = 5_000  # length of a cosine; steps without improvement before a plateau lowers a rate: a tenth
-    replay: Replay = "er"  # how replayed examples are learned from; see learners.rehearsal
+    replay: Replay = "der++"  # how replayed examples are learned from; see learners.rehearsal
     replay_weight: float = 1.0  # of the replayed examples' mean loss beside the new ones'
-    der_alpha: float = 0.1  # der++: weight of the distance to the logits remembered
+    der_alpha: float = 0.5  # der++: weight of the distance to the logits remembered
     der_beta: float = 1.0  # der++: weight of the label's loss on replayed examples
     average_decay: float = 0.99  # of the served average, per step that touches a row
     encoder: Encoder = "ngram"  # of text; ngram+sentence needs the extra `pretrained`
@@ -124,11 +125,16 @@ def _value(name: str, wanted: str, value: object) -> object:
     if name == "tasks":
         return tasks_from(value)
     if name == "group_rates":
-        if not isinstance(value, Mapping) or not all(isinstance(rate, int | float) for rate in value.values()):
-            raise ConfigurationError(f"{name} is {value!r}, expected a rate for each group")
+        if not isinstance(value, Mapping) or not all(_is_finite(rate) and rate >= 0 for rate in value.values()):
+            raise ConfigurationError(f"{name} is {value!r}, expected a rate for each group, 0 or more")
         return {str(group): float(rate) for group, rate in value.items()}
     if name in CHOICES:
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or (wanted == "int" and value != int(value)):
+    if not _is_finite(value) or (wanted == "int" and value != int(value)):
         raise ConfigurationError(f"{name} is {value!r}, expected a{'n' if wanted == 'int' else ''} {wanted}")
     return int(value) if wanted == "int" else float(value)
+
+
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number at all: TOML has nan and inf, which pass for one that is not below its least."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

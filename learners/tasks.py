@@ -60,8 +60,8 @@ class Task:
             return f"kind is {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
         if self.role is not None and self.role not in get_args(SpeakerRole):
             return f"role is {self.role!r}, expected one of {', '.join(get_args(SpeakerRole))}"
-        if self.weight < 0 or self.research_weight < 0:
-            return "weights are not negative"
+        if not (0 <= self.weight < math.inf and 0 <= self.research_weight < math.inf):
+            return "weights are finite and not negative"
         if self.constraint is not None and self.constraint not in get_args(Constraint):
             return f"constraint is {self.constraint!r}, expected one of {', '.join(get_args(Constraint))}"
         if unknown := sorted(set(self.agrees) - set(get_args(Modality))):

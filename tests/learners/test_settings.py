@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -38,6 +39,9 @@ def test_what_is_absent_has_its_default():
         ({"modality_dropout": 1.0}, "modality_dropout"),
         ({"wait_low_s": 8}, "wait_low_s"),
         ({"wait_low_s": 0}, "wait_low_s"),
+        ({"embed_rate": math.nan}, "embed_rate"),
+        ({"dim": math.inf}, "dim"),
+        ({"group_rates": {"move": -1.0}}, "group_rates"),
         ({"ewc_weight": -1}, "ewc_weight"),
         ({"guidance_limit": -0.5}, "guidance_limit"),
     ],
