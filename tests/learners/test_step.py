@@ -38,7 +38,7 @@ def test_a_task_without_labels_stays_as_it_was():
     assert "linear.depth" not in progress.touched
     assert not model.dense["head.depth.weight"].packed.any()
     assert not model.is_taught("depth")
-    assert set(progress.losses) == {"total", "move"}
+    assert set(progress.losses) == {"total", "move", "rehearsal"}
 
 
 def test_examples_of_weight_nought_change_nothing_but_the_decay():
@@ -91,4 +91,4 @@ def test_several_tasks_are_learned_in_one_step():
         example("two", said("because", "student"), claim=("reason",), depth=0.9),
     ]
     _, progress = step(begun(), both, (), weights(2))
-    assert set(progress.losses) == {"total", "move", "support", "claim", "depth"}
+    assert set(progress.losses) == {"total", "move", "support", "claim", "depth", "rehearsal"}
