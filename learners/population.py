@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import combinations
 from typing import NamedTuple
 from zlib import crc32
 
@@ -21,12 +19,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from learners.shift import Floats, Fourier, Moments, compare_means, holm, ks
+from learners.part_features import COSINES, PRODUCTS, columns_of_parts, features_of, scale_of
+from learners.shift import Floats, Moments, compare_means, holm, ks
 from learners.sketch import NUMBERS, PARTS, WIDTH, Row
 
-VECTORS = ("words", "audio", "video")
-PAIRS = tuple(combinations(VECTORS, 2))
-PRODUCTS, COSINES = 64, 16  # features of a pair; beside its numbers, of a feature vector
 MOST_MET = 1_000  # interactions known by a hash, so that a second label on one shows it no second time
 TELLING = 3  # examples named as those that show a change most
 
@@ -108,7 +104,7 @@ class Population:
         self.open = []
         seen = self._numbers(rows, example)
         there = ~np.isnan(rows).all(axis=0)
-        for name, columns in _parts():
+        for name, columns in columns_of_parts():
             if all(there[each.start] for each in columns):
                 seen += self._part(name, columns, ids, rows, example)
         return seen
@@ -119,10 +115,10 @@ class Population:
         here = self.parts.setdefault(name, Part())
         given = [rows[:, each].astype(np.float64) for each in columns]
         if here.scale is None:
-            here.scale = _scale(given)
+            here.scale = scale_of(given)
         if here.scale is None:
             return []
-        whole, features = _features(name, given, here.scale)
+        whole, features = features_of(name, given, here.scale)
         if not len(features):
             return []
         if here.panes < self.settings.reference:
@@ -212,52 +208,3 @@ class Population:
             recent = list(zip(counts, arrays[f"{name}.recent"], strict=True)) if counts else []
             found.parts[name] = Part(scale, moments, panes, recent)
         return found
-
-
-@lru_cache(maxsize=1)
-def _parts() -> tuple[tuple[str, tuple[slice, ...]], ...]:
-    alone = tuple((name, (PARTS[name],)) for name in VECTORS)
-    return alone + tuple((f"{one} with {two}", (PARTS[one], PARTS[two])) for one, two in PAIRS)
-
-
-def _scale(given: Sequence[Floats]) -> tuple[Floats, Floats] | None:
-    """Mean and deviation of each column in the rows that are as wide as the first that has anything; nan elsewhere."""
-    whole = [~np.isnan(part).all(axis=1) for part in given]
-    rows = np.logical_and.reduce(whole)
-    if rows.sum() < 2:
-        return None
-    first = int(np.argmax(rows))
-    used = np.concatenate([~np.isnan(part[first]) for part in given])
-    held = np.concatenate(given, axis=1)[rows]
-    held = held[(~np.isnan(held) == used).all(axis=1)]
-    moments = Moments.of(held[:, used])
-    mean, deviation = np.full(len(used), np.nan), np.full(len(used), np.nan)
-    mean[used], deviation[used] = moments.mean, moments.deviation
-    return mean, deviation
-
-
-def _features(name: str, given: Sequence[Floats], scale: tuple[Floats, Floats]) -> tuple[npt.NDArray[np.intp], Floats]:
-    """The rows that have all columns of ``scale`` and no more, and their features [rows, k]."""
-    mean, deviation = scale
-    held = (np.concatenate(given, axis=1) - mean) / deviation
-    used = ~np.isnan(mean)
-    whole = np.flatnonzero((~np.isnan(np.concatenate(given, axis=1)) == used).all(axis=1))
-    split = int(used[: given[0].shape[1]].sum())
-    held = np.tanh(held[whole][:, used] / 2)  # an outlier counts little: means of few are then nearly normal
-    if len(given) == 2:
-        one, two = _projections(name, split, held.shape[1] - split)
-        return whole, (held[:, :split] @ one) * (held[:, split:] @ two)
-    if name == "words":
-        return whole, held
-    return whole, np.concatenate((held, _fourier(name, held.shape[1])(held)), axis=1)
-
-
-@lru_cache(maxsize=32)
-def _fourier(name: str, k: int) -> Fourier:
-    return Fourier.drawn(k, COSINES, crc32(name.encode()), width=k**0.5 / 2)
-
-
-@lru_cache(maxsize=32)
-def _projections(name: str, one: int, two: int) -> tuple[Floats, Floats]:
-    draw = np.random.default_rng(crc32(name.encode()))
-    return draw.normal(size=(one, PRODUCTS)) / one**0.5, draw.normal(size=(two, PRODUCTS)) / two**0.5

@@ -14,10 +14,11 @@ from schemas import topics
 from schemas.drift import Consent
 from schemas.envelope import Origin, derive_id
 from schemas.errors import UnusableEvent
-from schemas.prediction import Example
+from schemas.prediction import Example, ExampleInput
 from schemas.training import TrainExample
 from streams import turns
 from streams.compose import PROBE, Chosen, genesis_request
+from streams.consent import consents, hear_consent
 from streams.message import Message
 from streams.processor import (
     Batch,
@@ -107,24 +108,28 @@ def take_label(table: Table, input_: Input, data: Example) -> None:
     table.judge.meet(input_.event.id, data, input_.event.envelope.time.timestamp())
     bare, marks = parted(data.reasons) if data.reasons else (data.importance, 0.0)
     bare += RARITY * rarity
-    example = TrainExample(
-        id=input_.event.id,
-        interaction=data.interaction,
-        feedback=data.feedback,
-        rater=data.rater,
-        input=data.input,
-        labels=data.labels,
-        importance=min(bare + marks, 1.0),
-        delay_s=data.delay_s,
-        feedback_ms=data.arrived_ms,
-        flags=data.flags,
-    )
-    chosen = Chosen.of(example)
+    chosen = Chosen.of(to_learn_from(input_.event.id, data, data.input, min(bare + marks, 1.0)))
     if turns.size_in_request(chosen.stored) > turns.MOST_REQUEST_BYTES:
         most = turns.MOST_REQUEST_BYTES
         table.publish(fate("shed", input_, f"the example takes more than {most:,} bytes of a request"))
         return
     put_in_line(table, input_, chosen, bare)
+
+
+def to_learn_from(id_: str, data: Example, given: ExampleInput, importance: float) -> TrainExample:
+    """The example as a request holds it."""
+    return TrainExample(
+        id=id_,
+        interaction=data.interaction,
+        feedback=data.feedback,
+        rater=data.rater,
+        input=given,
+        labels=data.labels,
+        importance=importance,
+        delay_s=data.delay_s,
+        feedback_ms=data.arrived_ms,
+        flags=data.flags,
+    )
 
 
 def hear_label(table: Table, input_: Input, data: Example) -> float:
@@ -150,20 +155,7 @@ def put_in_line(table: Table, input_: Input, chosen: Chosen, bare: float) -> Non
     if led is None and not wanted and table.aside.holds(example.interaction):
         table.publish(fate("shed", input_, "its interaction is in the frozen probe and is never learned from"))
         return
-    waiting = Waiting(
-        id=example.id,
-        origin=str(input_.origin),
-        at=table.now,
-        time_s=input_.event.envelope.time.timestamp(),
-        label=class_of(example),
-        learner=example.input.learner,
-        rater=example.rater,
-        importance=example.importance,
-        ms=example.feedback_ms,
-        interaction=example.interaction,
-        unmarked=bare,
-        aside=wanted,
-    )
+    waiting = waiting_of(input_, example, table.now, bare, aside=wanted)
     table.payloads.keep(chosen)
     if led is None:
         table.put(payload_key(example.id), chosen.stored)
@@ -176,6 +168,24 @@ def put_in_line(table: Table, input_: Input, chosen: Chosen, bare: float) -> Non
         table.memory.admit([waiting])
     elif led_to(led) == "probe":
         table.aside.take(example.interaction)
+
+
+def waiting_of(input_: Input, example: TrainExample, now: float, bare: float, *, aside: bool) -> Waiting:
+    """The example as it stands in line since ``now``."""
+    return Waiting(
+        id=example.id,
+        origin=str(input_.origin),
+        at=now,
+        time_s=input_.event.envelope.time.timestamp(),
+        label=class_of(example),
+        learner=example.input.learner,
+        rater=example.rater,
+        importance=example.importance,
+        ms=example.feedback_ms,
+        interaction=example.interaction,
+        unmarked=bare,
+        aside=aside,
+    )
 
 
 def take_marks(table: Table, data: Example) -> None:
@@ -223,24 +233,6 @@ def adopt_decided(table: Table) -> None:
             table.given_back(waiting)
     table.memory.leave({waiting.id for waiting, _ in decided})
     table.memory.admit([waiting for waiting, led in decided if led_to(led) == "step"])
-
-
-def hear_consent(table: Table, data: Consent) -> None:
-    """Note a learner's consent; withdrawn, what is remembered of the learner goes at once."""
-    table.put(f"k:{data.learner}", b"1" if data.granted else b"0")
-    if not data.granted:
-        for id_ in table.memory.of_learner(data.learner):
-            table.drop(id_, "no-consent", "consent withdrawn")
-
-
-def consents(table: Table, data: Example) -> bool:
-    """Whether we may learn from this example: a learner's word counts, without one the tenant's setting."""
-    learner = data.input.learner if data.input else None
-    said = table.get(f"k:{learner}") if learner else None
-    if said is not None:
-        return said == b"1"
-    is_student = data.input is not None and data.input.role == "student"
-    return table.curation.consent == "opt-out" or not (learner or is_student)
 
 
 def class_of(example: TrainExample) -> str:
