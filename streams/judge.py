@@ -26,6 +26,7 @@ LOG = logging.getLogger("streams.judge")
 QUALITY, DRIFT = "q", "d:"  # keys: prequential quality, and the detectors of a task
 DELAYS, SHIFT = "late", "shift"  # keys: how late labels are, and the references of the population
 INPUT = "input"  # the task that a shift of the population is of
+AHEAD_S = 86_400.0  # by so much an app's clock may be ahead of the log's
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Judge:
 
     def hear(self, example_id: str, data: Example, time_s: float) -> None:
         """Hold the label, given at ``time_s``, against the prediction made then, if the model was asked then."""
-        before = len(self._seen)
+        time_s, before = _by_the_log(data, time_s), len(self._seen)
         for task, label in data.labels.items():
             self._heard.add(task)
             if isinstance(label, str) and data.revises is None:
@@ -87,7 +88,7 @@ class Judge:
 
     def meet(self, example_id: str, data: Example, time_s: float) -> None:
         """Look at the input of somebody who consents, once whatever the number of its labels."""
-        self._met.append((example_id, data, time_s))
+        self._met.append((example_id, data, _by_the_log(data, time_s)))
 
     def settle(self) -> None:
         """Count what was told and met. Together at the end: between other work each would cost three times as much."""
@@ -145,6 +146,12 @@ class Judge:
                 if name in recent:
                     found += [(f"prequential_{name}", {"task": task}, recent[name])]
         return found
+
+
+def _by_the_log(data: Example, time_s: float) -> float:
+    """``time_s`` at most ``AHEAD_S`` after the log heard of it: one label from the year 2100 would make every other
+    delay too old to count."""
+    return min(time_s, data.arrived_ms / 1000 + AHEAD_S) if data.arrived_ms else time_s
 
 
 def _population(value: bytes | None) -> Population:

@@ -142,6 +142,14 @@ def test_labels_without_known_delays_weigh_one(labels: dict[str, Any]) -> None:
     assert late().delay_weight(labels, START_S + 1_500) == 1
 
 
+def test_a_label_from_the_far_future_takes_no_other_delay_out_of_the_count() -> None:
+    judge = judged(example(n) for n in range(40))
+    judge.hear("late", example(40), START_S + 1e9)
+    judge.hear("after", example(41), START_S + 41)
+    judge.settle()
+    assert sum(n for pane in judge.delays.tasks["move"].panes.values() for n in pane["press"].values()) == 42
+
+
 def test_an_alarm_is_a_new_beginning_for_the_weights() -> None:
     judge = judged(example(n, sure=0.95 if n < 300 else 0.05) for n in range(600))
     assert any(drift.alarm for drift in drifts(judge))
