@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from math import log
+from math import inf, log
 from typing import Any, NamedTuple
 
 from schemas.errors import ConfigurationError
 
 MS_PER_DAY = 86_400_000
+MOST_POWER = 10  # an example weighs at most as many times the mean as a request has, to this power: float32 holds it
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "mission": {"capacity": 1_000, "threshold": 0.8, "replay": 8}}
 
 
@@ -55,11 +56,13 @@ class MemorySettings:
                 raise ConfigurationError(f"{name} is {value!r}, expected a whole number from 1 on")
         for name in ("threshold", "learner_share", "rater_share", "decay_per_day", "alpha", "beta",
                      "trust_floor", "importance_power"):  # fmt: skip
-            if not isinstance(value := getattr(self, name), int | float) or not value >= 0:
+            if not isinstance(value := getattr(self, name), int | float) or not 0 <= value < inf:
                 raise ConfigurationError(f"{name} is {value!r}, expected a number from 0 on")
+        if self.importance_power > MOST_POWER:
+            raise ConfigurationError(f"importance_power is {self.importance_power!r}, expected at most {MOST_POWER}")
         if self.replay is not None and (not isinstance(self.replay, int) or self.replay < 0):
             raise ConfigurationError(f"replay is {self.replay!r}, expected a whole number from 0 on")
-        if not isinstance(self.least_weight, int | float) or not self.least_weight > 0:
+        if not isinstance(self.least_weight, int | float) or not 0 < self.least_weight < inf:
             raise ConfigurationError(f"least_weight is {self.least_weight!r}, expected a number above 0")
 
     def cap(self, share: float) -> int:

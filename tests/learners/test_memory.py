@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import Any, Literal
 
 import pytest
@@ -146,7 +146,16 @@ def test_what_is_less_important_than_the_threshold_is_not_admitted() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"capacity": 0}, {"capacity": "2000"}, {"classes": 0}, {"learner_share": -0.1}, {"least_weight": 0}]
+    "wrong",
+    [
+        {"capacity": 0},
+        {"capacity": "2000"},
+        {"classes": 0},
+        {"learner_share": -0.1},
+        {"least_weight": 0},
+        {"alpha": inf},
+        {"importance_power": 11},
+    ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
