@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learners.model import Model, Rows, genesis, id_hash
-from learners.probe import PROBE, probe_now, set_probe
+from learners.probe import PROBE, never_asked, probe_now, set_probe
 from learners.request import NEW, REPLAYED, Weights, check_weights
 from learners.snapshot import restore
 from learners.step import step
@@ -75,12 +75,13 @@ def _step(
     check_labels(model, manifest)
     first = {example.id: n for n, example in reversed([*enumerate(manifest.new)])}
     fresh = [n for n, example in enumerate(manifest.new) if first[example.id] == n and not _is_folded(model, example)]
+    again = [n for n, may in enumerate(never_asked(model, manifest.replayed)) if may]
     model = replace(_remembering(model, manifest, request_id), next_offset=offset + 1)
-    if manifest.new and not fresh:
+    if not fresh and (manifest.new or not again):
         return model, _report(model, manifest, request_id, offset, applied=False)
-    new = [manifest.new[n] for n in fresh]
-    shares = np.concatenate((weights[NEW][fresh], weights[REPLAYED]))
-    model, progress = step(model, new, manifest.replayed, shares, manifest.seed, manifest.consolidate)
+    new, replayed = [manifest.new[n] for n in fresh], [manifest.replayed[n] for n in again]
+    shares = np.concatenate((weights[NEW][fresh], weights[REPLAYED][again]))
+    model, progress = step(model, new, replayed, shares, manifest.seed, manifest.consolidate)
     scores, alerts = probe_now(model)
     report = _report(model, manifest, request_id, offset, applied=True, new=new)
     said = {name: getattr(progress, name) for name in ("losses", "norms", "rates", "guidance")}
@@ -91,7 +92,7 @@ def _step(
 def _probe(model: Model, manifest: TrainRequest, request_id: str, offset: int) -> tuple[Model, StepReport]:
     """The model that is asked these examples from now on, and never learns from them."""
     check_labels(model, manifest)
-    set_probe(model.state, manifest.new)
+    set_probe(model.state, manifest.new, model.settings)
     model = replace(_remembering(model, manifest, request_id), next_offset=offset + 1)
     return model, _report(model, manifest, request_id, offset, applied=True)
 

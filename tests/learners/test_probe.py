@@ -11,7 +11,6 @@ from learners.fold import fold
 from learners.metrics import Prequential
 from learners.model import served_view, trained_digest
 from learners.predict import predict
-from learners.probe import EXAMPLES
 from learners.snapshot import restore, snapshot
 from schemas.errors import UnusableEvent
 from schemas.training import TrainRequest
@@ -82,9 +81,28 @@ def test_a_probe_may_come_in_several_requests_and_forgets_what_the_smaller_one_s
     model, _ = folded_on(4)
     for n in range(2):  # the second brings nothing new
         model, _ = fold(model, probe_request(moves(200, 3)), {}, f"probe-{n}", model.next_offset)
-    assert [name for name in model.state if name.startswith("probe")] == ["probe"]
-    asked = EXAMPLES.validate_json(model.state["probe"].tobytes())
-    assert [e.id for e in asked] == [e.id for e in (*PROBE, *moves(200, 3))]
+    assert not [name for name in model.state if name.startswith(("probe.skill", "probe.history"))]
+    at_once, _ = folded_on(4, (*PROBE, *moves(200, 3)))
+    asked = {
+        name: array.tolist() for name, array in at_once.state.items() if name.startswith(("probe.ids", "probe.se"))
+    }
+    assert {name: model.state[name].tolist() for name in asked} == asked
+
+
+def test_a_snapshot_does_not_hold_what_was_said_in_the_probe():
+    model, _ = folded_on(4)
+    content = snapshot(model)
+    assert all(one.input.payload.text.encode() not in content for one in PROBE)
+    assert b"word100" not in content
+
+
+def test_an_example_of_the_probe_is_not_learned_from_as_a_replayed_one():
+    with_it, without = folded_on(2)[0], folded_on(2)[0]
+    new = moves(300, 6)
+    request, plain = step_request(new, PROBE[:3]), step_request(new)
+    with_it, _ = fold(with_it, request, ones(request), "more", with_it.next_offset)
+    without, _ = fold(without, plain, ones(plain), "more", without.next_offset)
+    assert trained_digest(with_it) == trained_digest(without)
 
 
 def test_a_label_that_cannot_be_makes_no_probe():
@@ -108,3 +126,12 @@ def test_a_probe_that_says_nothing_of_its_speakers_is_not_scored():
     model, reports = folded_on(4, [example("q", said("because it is twelve", "student"), move="none")])
     assert [report.event.probe for report in reports] == [{}] * 4
     assert "probe.history" not in model.state
+
+
+def test_a_request_that_only_replays_the_probe_changes_nothing():
+    model, _ = folded_on(2)
+    before = trained_digest(model)
+    request = step_request((), PROBE[:3])
+    model, report = fold(model, request, ones(request), "only-the-probe", model.next_offset)
+    assert not report.event.applied
+    assert trained_digest(model) == before
