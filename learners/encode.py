@@ -80,10 +80,7 @@ def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Featur
     moments = [moment(given, settings.context_turns) for given in inputs]
     table = Table.of(moments)
     features, starts = _bags(moments, inputs, table)
-    payloads = [given.payload for given in inputs]
-    audio, heard = _vectors([payload.audio for payload in payloads], settings.audio_dim)
-    video, watched = _vectors([payload.video for payload in payloads], settings.video_dim)
-    clarity = [1.0 if payload.clarity is None else payload.clarity for payload in payloads]
+    audio, video, present, clarity = _modalities(inputs, settings)
     return Features(
         rows=(features & np.uint64(settings.buckets - 1)).view(np.int64),
         starts=starts,
@@ -91,8 +88,8 @@ def encode(inputs: Sequence[ExampleInput], settings: LearningSettings) -> Featur
         roles=table.own[:, 0].astype(np.int8),
         audio=audio,
         video=video,
-        present=np.stack((heard, watched), axis=1),
-        clarity=np.array(clarity, dtype=np.float32),
+        present=present,
+        clarity=clarity,
         sentence=_sentence(inputs, settings),
     )
 
@@ -146,6 +143,19 @@ def _setting(given: ExampleInput) -> tuple[int, ...]:
         return ()
     said = (("grade", given.grade), ("subject", given.subject), ("language", given.language))
     return tuple(hashed(f"{name}={value.casefold()}") for name, value in said if value)
+
+
+def _modalities(inputs: Sequence[ExampleInput], settings: LearningSettings) -> tuple[Floats, Floats, Floats, Floats]:
+    """Audio, video, which of them are present, and clarity; looked for only if the settings know of any."""
+    count = len(inputs)
+    if not (settings.audio_dim or settings.video_dim):
+        none = np.zeros((count, 0), dtype=np.float32)
+        return none, none, np.zeros((count, 2), dtype=np.float32), np.ones(count, dtype=np.float32)
+    payloads = [given.payload for given in inputs]
+    audio, heard = _vectors([payload.audio for payload in payloads], settings.audio_dim)
+    video, watched = _vectors([payload.video for payload in payloads], settings.video_dim)
+    clarity = np.array([1.0 if payload.clarity is None else payload.clarity for payload in payloads], dtype=np.float32)
+    return audio, video, np.stack((heard, watched), axis=1), clarity
 
 
 def _vectors(given: Sequence[Sequence[float] | None], width: int) -> tuple[Floats, Floats]:
