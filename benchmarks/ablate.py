@@ -33,7 +33,7 @@ import numpy as np
 from benchmarks.ablate_data import SIMULATOR, TALKMOVES, WAITS, Stream, simulated, talkmoves
 from benchmarks.ablate_parts import PARTS, REAL, SIMULATED, Part, Recipe, chosen
 from benchmarks.ablate_run import Floats, run
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, count, finish, program, progress, table
 from learners.bootstrap import Interval, between
 from learners.fingerprint import fix_threads
 from learners.paired import Figure, in_words, matthews
@@ -241,7 +241,7 @@ def drawn(told: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str,
 def parser() -> argparse.ArgumentParser:
     """What can be asked for."""
     found = arguments(__doc__, "currere bench ablate --seeds 5 --plots plots --json")
-    found.add_argument("--seeds", type=int, default=5, help="runs of everything (default: 5)")
+    found.add_argument("--seeds", type=count, default=5, help="runs of everything (default: 5)")
     found.add_argument("--parts", nargs="+", choices=[part.name for part in PARTS], help="only these (default: all)")
     found.add_argument("--data", type=Path, default=TALKMOVES, help="TalkMoves, .jsonl.gz")
     found.add_argument("--simulator", type=Path, default=SIMULATOR, help="program that prints the simulated stream")
@@ -269,4 +269,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.digits_methods import REFERENCES, Figure
 from benchmarks.digits_run import matrix
 from benchmarks.digits_stream import SCENARIOS, TASKS, Scenario
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, count, finish, program, progress, table
 from learners.fingerprint import fix_threads
 from learners.retention import Retention
 from streams.charts import Interval, bars, curves
@@ -101,7 +101,7 @@ def _so_far(runs: Sequence[Retention], part: int) -> float:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = arguments(__doc__, "currere bench digits --seeds 8 --json")
-    parser.add_argument("--seeds", type=int, default=8, help="runs of each method (default: 8)")
+    parser.add_argument("--seeds", type=count, default=8, help="runs of each method (default: 8)")
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=NAMES, metavar="METHOD", help=", ".join(NAMES))
     cores = min(os.cpu_count() or 1, 2)
     parser.add_argument("--processes", type=int, default=cores, help="at once, of one thread each (default: up to 2)")
@@ -122,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

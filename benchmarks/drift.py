@@ -1,7 +1,5 @@
 """How soon change is seen, and how often where there is none: our detectors beside river's at their defaults.
 
-    currere bench drift --seeds 10 --json
-
 Errors are shown one by one to each detector; it begins anew after an alarm. Streams:
 
 - ``steady .1``, ``.3``, ``.5``: Bernoulli errors at one rate;
@@ -18,7 +16,6 @@ ADWIN and a one-sided HDDM_W together, of which only rises of the error count as
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -30,7 +27,7 @@ from river.drift import ADWIN, KSWIN, PageHinkley
 from river.drift.binary import HDDMW
 from river.naive_bayes import GaussianNB
 
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, count, finish, program, progress, table
 from learners.drift import DriftMonitor
 from streams.charts import Interval, bars
 
@@ -208,7 +205,7 @@ def _delay(each: Mapping[str, float | None]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the arguments, measure, show."""
     parser = arguments(__doc__, "currere bench drift --seeds 10 --json")
-    parser.add_argument("--seeds", type=int, default=10, help="runs of each stream (default: 10)")
+    parser.add_argument("--seeds", type=count, default=10, help="runs of each stream (default: 10)")
     parser.add_argument("--width", type=int, default=WIDTH, help="labels that a gradual change takes (default: 1000)")
     given = parser.parse_args(argv)
     found = measure(given.seeds, given.width)
@@ -217,4 +214,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program(main)

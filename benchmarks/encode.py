@@ -21,7 +21,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, finish, program, progress, table
 from benchmarks.talkmoves_data import DATA, lessons
 from learners.encode import encode
 from learners.fingerprint import fingerprint, fix_threads
@@ -140,4 +140,4 @@ def sentence(text: str) -> Sentence:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program(main)

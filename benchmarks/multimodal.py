@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.multimodal_pass import CALLED, TRULY, Lesson, Rate
 from benchmarks.multimodal_score import Scores, accuracy, cross_modal, least_squares, retrieved
 from benchmarks.multimodal_stream import SETTINGS, TOOL, Moment, moments
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, count, finish, program, progress, table
 from learners.fingerprint import fingerprint, fix_threads
 from learners.model import served, served_view
 from learners.settings import LearningSettings
@@ -182,15 +182,17 @@ def drawn(whole: Found) -> dict[str, str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments, learn, print. Raises ConfigurationError."""
     parser = arguments(__doc__, "currere bench multimodal --seeds 5 --json")
-    parser.add_argument("--seeds", type=int, default=5, help="streams 0 to SEEDS - 1 (default: 5)")
-    parser.add_argument("--lines", type=int, default=20_000, help="moments of a pass (default: 20000)")
+    parser.add_argument("--seeds", type=count, default=5, help="streams 0 to SEEDS - 1 (default: 5)")
+    parser.add_argument(
+        "--lines", type=int, default=20_000, help="moments of a pass, from 4000; the bars are for the default, 20000"
+    )
     parser.add_argument("--tool", type=Path, default=TOOL, help="the program that prints the stream")
     parser.add_argument("--set", action="append", default=[], metavar="learning.NAME=VALUE", help="a learning setting")
     given = parser.parse_args(argv)
     if not given.tool.exists():
         raise ConfigurationError(f"{given.tool} is not there; name the program that prints the stream with --tool")
-    if given.lines < 4_000 or given.seeds < 1:
-        raise ConfigurationError("a pass takes 4,000 lines at least, and there is one seed at least")
+    if given.lines < 4_000:
+        raise ConfigurationError("--lines: a pass takes 4,000 at least")
     settings = LearningSettings.from_dict({**SETTINGS.to_dict(), **read_changes(given.set)})
     fix_threads()
     found = []
@@ -204,4 +206,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

@@ -5,6 +5,7 @@ given = parser.parse_args(argv)
 with progress("runs", total=16) as advance: ...; advance()
 table(("method", "acc"), rows, "Class-incremental")
 finish(found, given, {"digits": bars("Split-Digits", "ACC", rows)})
+program(main)
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
+from schemas.errors import ConfigurationError
 from streams.charts import figures
 from streams.cli.options import progress_bar, show_table
 
@@ -31,6 +34,26 @@ def arguments(purpose: str | None, example: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots as SVG into this folder (default: none)")
     return parser
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on, as the type of an argument."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is too few; at least 1")
+    return value
+
+
+def program(main: Callable[[], int | None]) -> NoReturn:
+    """Run ``main`` and end: what was asked wrongly, or a file that is not there, is one line and status 2."""
+    try:
+        status = main()
+    except ConfigurationError as error:
+        print(f"currere: {error}", file=sys.stderr)
+        status = 2
+    except FileNotFoundError as error:
+        print(f"currere: {error.filename} is not there", file=sys.stderr)
+        status = 2
+    sys.exit(status)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:

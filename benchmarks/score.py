@@ -250,12 +250,14 @@ def _table(found: dict[str, dict[str, object]]) -> str:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kafka", help="bootstrap servers, (default: start one)")
+    parser = argparse.ArgumentParser(
+        prog="currere bench score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kafka", help="bootstrap servers (default: start one)")
     parser.add_argument("--redis", help="URL of a Redis (default: start one)")
     parser.add_argument("--data", type=Path, help="recorded lessons, as TalkMoves' (default: simulated ones)")
-    parser.add_argument("--interactions", type=int, default=5_000, help="of a round")
-    parser.add_argument("--rounds", type=int, default=5, help="after the warm-up")
+    parser.add_argument("--interactions", type=int, default=5_000, help="of a round (default: 5000)")
+    parser.add_argument("--rounds", type=int, default=5, help="after the warm-up (default: 5)")
     parser.add_argument("--partitions", type=int, default=4, help="of the topics, where the bench makes them")
     parser.add_argument("--batch", type=int, default=500, help="records decided at once, in both arms")
     parser.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, count, finish, program, progress, table
 from learners.fingerprint import fingerprint, fix_threads
 from learners.fold import fold
 from learners.model import Model
@@ -123,8 +123,8 @@ def measured(steps: int, seed: int) -> dict[str, dict[str, float]]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments, measure, print."""
     parser = arguments(__doc__, "currere bench step --steps 300 --json")
-    parser.add_argument("--steps", type=int, default=300, help="steps of each variant")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=count, default=300, help="steps of each variant (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     given = parser.parse_args(argv)
     fix_threads()
     found = measured(given.steps, given.seed)
@@ -140,4 +140,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.output import arguments, cell, finish, progress, table
+from benchmarks.output import arguments, cell, count, finish, program, progress, table
+from schemas.errors import ConfigurationError
 from streams.charts import Interval, bars, curves, intervals
 
 ROWS = [Interval("replay & more", 0.04, 0.03, 0.05), Interval("guidance", -0.01, -0.02, 0.01), Interval("ewc", 0.0)]
@@ -42,6 +43,41 @@ def test_the_help_has_the_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         arguments("A bench.", "currere bench digits --json").parse_args(["--help"])
     assert "Example: currere bench digits --json" in capsys.readouterr().out
+
+
+def test_a_count_is_at_least_one(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = arguments("A bench.", "currere bench digits")
+    parser.add_argument("--seeds", type=count)
+    assert parser.parse_args(["--seeds", "1"]).seeds == 1
+    for wrong in ("0", "-3", "some"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--seeds", wrong])
+        assert "--seeds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(ConfigurationError("too few"), "too few"), (FileNotFoundError(2, "No such file", "a.jsonl"), "a.jsonl")],
+)
+def test_what_was_asked_wrongly_is_one_line_and_status_2(
+    error: Exception, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        program(main)
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("status", [None, 0, 1])
+def test_a_program_ends_with_its_own_status(status: int | None) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program(lambda: status)
+    assert ended.value.code == status
 
 
 def test_a_forest_plot_is_in_the_order_of_its_values() -> None:
