@@ -31,7 +31,10 @@ def learning_of(settings: Settings) -> LearningSettings:
             raise ConfigurationError(f"task_names holds {sorted(unknown)}; known are {[task.name for task in tasks]}")
         tasks = tuple(task for task in tasks if task.name in settings.task_names)
     given = {"tasks": [task.to_dict() for task in tasks], **settings.learning}
-    return LearningSettings.from_dict(given)
+    try:
+        return LearningSettings.from_dict(given)
+    except ConfigurationError as error:  # memory has settings of the same names
+        raise ConfigurationError(f"learning: {error}") from error
 
 
 def partitions_of(settings: Settings) -> Callable[[Topic], int]:

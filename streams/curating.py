@@ -16,7 +16,7 @@ def memory_of(settings: Settings) -> MemorySettings:
     """The memory's settings. Raises ConfigurationError."""
     try:
         return MemorySettings.preset(settings.memory_preset, **settings.memory)
-    except TypeError as error:
+    except (ConfigurationError, TypeError) as error:
         raise ConfigurationError(f"memory: {error}") from error
 
 

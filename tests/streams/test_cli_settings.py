@@ -75,6 +75,16 @@ def test_a_setting_that_cannot_be_read_is_an_error_not_a_traceback(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("part", "value"), [("learning", '"none at all"'), ("memory", "-1")])
+def test_a_wrong_value_says_of_which_part_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, part: str, value: str
+) -> None:
+    monkeypatch.setenv(f"CURRERE_{part.upper()}", f'{{"replay": {value}}}')
+    code, _, err = run(capsys, "settings", "--json")
+    assert code == MISUSE
+    assert err.startswith(f"currere: {part}: replay is ")
+
+
 def test_no_secret_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CURRERE_REDIS", "rediss://ada:s3cr@t@cache:6380/0?ssl_keyfile_password=s3cr")
     monkeypatch.setenv("CURRERE_KAFKA_OPTIONS", json.dumps({"sasl.password": "s3cr", "sasl.username": "ada"}))
