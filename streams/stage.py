@@ -241,9 +241,8 @@ class EmbeddedStage:
 
 def run_settings(settings: Settings, folder: Path) -> Settings:
     """The settings of one run: a tenant of its own, snapshots in ``folder``."""
-    return settings.model_copy(
-        update={"tenant": f"demo-{secrets.token_hex(4)}", "blobs": f"file://{folder.absolute() / 'blobs'}"}
-    )
+    blobs = f"file://{folder.resolve() / 'blobs'}"  # without "..", so that whoever writes out the path names the same
+    return settings.model_copy(update={"tenant": f"demo-{secrets.token_hex(4)}", "blobs": blobs})
 
 
 def begin_at_end(broker: Broker, store: Store, tenant: str) -> dict[str, int]:
