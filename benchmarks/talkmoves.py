@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.output import arguments, finish, progress, table
+from benchmarks.output import arguments, finish, program, progress, table
 from benchmarks.talkmoves_data import DATA, MOVES, cut, lessons
 from benchmarks.talkmoves_floor import PUBLISHED, bag_of_words
 from benchmarks.talkmoves_run import Job, Run, measured
@@ -192,4 +192,4 @@ def _plots(found: Mapping[str, Any], runs: Sequence[Run], encoders: Sequence[str
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program(main)

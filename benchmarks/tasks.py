@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.output import arguments, finish, progress
+from benchmarks.output import arguments, finish, program, progress
 from benchmarks.tasks_data import SETS, Part, apart, cases, part
 from benchmarks.tasks_floor import bag_of_words
 from benchmarks.tasks_run import SMALL, Job, Pace, Run, measured
@@ -93,4 +93,4 @@ def _done(planned: Sequence[Job], processes: int) -> list[Run]:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)
