@@ -8,12 +8,13 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.talkmoves_data import interleaved
 from learners.settings import LearningSettings
 from schemas.feedback import LabelValue
 from schemas.interaction import Payload
@@ -24,7 +25,6 @@ from streams.recorded import read
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TALKMOVES, SIMULATOR = SHARED / "data/talkmoves/stream.jsonl.gz", SHARED / "tools/multimodal_stream"
-IN_FLIGHT = 40  # lessons that run at once
 RATERS = 12  # pseudonyms that lessons are dealt to
 KEPT_APART, PER_GROUP = 0.4, 200  # share of the teacher groups that are only asked, and sentences of each
 WAITS, FITS = "waits that fit", ("no", "yes")  # of the waits said after open questions, which lie in the settings' band
@@ -59,7 +59,7 @@ def talkmoves(path: Path, examples: int, seed: int) -> Stream:
     draw = random.Random(seed)
     mixed = draw.sample(lessons, len(lessons))
     learn: list[TrainExample] = []
-    for example in _interleaved(mixed, draw):
+    for example in interleaved(mixed, draw):
         if len(learn) == examples:
             break
         learn.append(example)
@@ -94,21 +94,6 @@ def _example(name: str, seen: ExampleInput, labels: dict[str, LabelValue], **mor
 def _share(name: str) -> float:
     """A number in [0, 1) that is the name's own."""
     return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) / 2**32
-
-
-def _interleaved(lessons: Sequence[Sequence[TrainExample]], draw: random.Random) -> Iterator[TrainExample]:
-    """Sentence by sentence from a random one of the lessons in flight; when a lesson ends the next begins."""
-    waiting = [iter(lesson) for lesson in lessons]
-    running, waiting = waiting[:IN_FLIGHT], waiting[IN_FLIGHT:]
-    while running:
-        at = draw.randrange(len(running))
-        example = next(running[at], None)
-        if example is not None:
-            yield example
-        elif waiting:
-            running[at] = waiting.pop(0)
-        else:
-            running.pop(at)
 
 
 def simulated(tool: Path, lines: int, seed: int) -> Stream:

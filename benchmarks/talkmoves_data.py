@@ -24,7 +24,7 @@ SPEAKERS: dict[str | None, SpeakerRole] = {"T": "teacher", "S": "student", None:
 TEACHER, STUDENT = "teacher_move", "student_move"
 MOVES: dict[SpeakerRole, str] = {"teacher": TEACHER, "student": STUDENT}
 PROBE = 0.2  # of the groups
-IN_FLIGHT = 40
+IN_FLIGHT = 40  # lessons that run at once
 
 Lesson = tuple[TrainExample, ...]
 
@@ -77,7 +77,7 @@ def cut(given: Sequence[Lesson], salt: str, seed: int) -> Recording:
     asked = [_share(salt, group_of(lesson[0])) < PROBE for lesson in taught]
     learn = [lesson for lesson, is_asked in zip(taught, asked, strict=True) if not is_asked]
     probe = [one for lesson, is_asked in zip(taught, asked, strict=True) if is_asked for one in lesson]
-    return Recording(list(_interleaved(learn, random.Random(seed))), probe)
+    return Recording(list(interleaved(learn, random.Random(seed))), probe)
 
 
 def group_of(example: TrainExample) -> str:
@@ -89,7 +89,7 @@ def _share(salt: str, group: str) -> float:
     return int(hashlib.sha1(f"{salt}{group}".encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _interleaved(given: Sequence[Lesson], draw: random.Random) -> Iterator[TrainExample]:
+def interleaved(given: Sequence[Sequence[TrainExample]], draw: random.Random) -> Iterator[TrainExample]:
     """Sentence by sentence from a random one of the lessons in flight; when a lesson ends the next begins."""
     waiting = [iter(lesson) for lesson in given]
     running, waiting = waiting[:IN_FLIGHT], waiting[IN_FLIGHT:]
