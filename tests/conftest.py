@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from servers import NoServer, RedisServer, Server, kafka_server, redis_server
+from servers import NoServer, Server, kafka_server, redis_server
 
 from deploy.kafka.broker import QUICK, Broker, BrokerFailed
+from deploy.redis.server import RedisFailed, RedisServer
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 FOUND = pytest.StashKey[list[str]]()
@@ -57,7 +58,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A started Redis of this test's own, to ``kill`` and ``start`` again."""
     try:
         server = RedisServer(tmp_path / "redis")
-    except NoServer as failure:
+    except RedisFailed as failure:
         _missing(str(failure))
     with server:
         yield server

