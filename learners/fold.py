@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from learners.model import Model, Rows, genesis, id_hash
+from learners.model import Floats, Model, Rows, genesis, id_hash
 from learners.probe import PROBE, never_asked, probe_now, set_probe
 from learners.request import NEW, REPLAYED, Weights, check_weights
 from learners.snapshot import restore
-from learners.step import step
+from learners.step import Progress, step
 from learners.tasks import check_label
 from schemas.errors import ModelRefused, UnusableEvent
 from schemas.training import TrainExample, TrainRequest, TrainStep
 
 Snapshots = Callable[[str], bytes]
+
+
+class Learn(Protocol):
+    """One step: ``learners.step.step``, or whoever only wants to know what is learned from."""
+
+    def __call__(
+        self, model: Model, new: Sequence[TrainExample], replayed: Sequence[TrainExample], weights: Floats, seed: int,
+        consolidate: bool,
+    ) -> tuple[Model, Progress]:  # fmt: skip
+        """The model after it, and what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,7 @@ def fold(
     request_id: str,
     offset: int,
     snapshots: Snapshots = no_snapshots,
+    learn: Learn = step,
 ) -> tuple[Model, StepReport]:
     """The model after the request ``request_id`` at ``offset``, and what it did. ``model`` is consumed.
 
@@ -65,11 +77,11 @@ def fold(
         return _reset(model, manifest, request_id, offset, snapshots)
     if manifest.kind == "probe":
         return _probe(model, manifest, request_id, offset)
-    return _step(model, manifest, weights, request_id, offset)
+    return _step(model, manifest, weights, request_id, offset, learn)
 
 
 def _step(
-    model: Model, manifest: TrainRequest, weights: Weights, request_id: str, offset: int
+    model: Model, manifest: TrainRequest, weights: Weights, request_id: str, offset: int, learn: Learn
 ) -> tuple[Model, StepReport]:
     check_weights(manifest, weights)
     check_labels(model, manifest)
@@ -81,7 +93,7 @@ def _step(
         return model, _report(model, manifest, request_id, offset, applied=False)
     new, replayed = [manifest.new[n] for n in fresh], [manifest.replayed[n] for n in again]
     shares = np.concatenate((weights[NEW][fresh], weights[REPLAYED][again]))
-    model, progress = step(model, new, replayed, shares, manifest.seed, manifest.consolidate)
+    model, progress = learn(model, new, replayed, shares, manifest.seed, manifest.consolidate)
     scores, alerts = probe_now(model)
     report = _report(model, manifest, request_id, offset, applied=True, new=new)
     said = {name: getattr(progress, name) for name in ("losses", "norms", "rates", "guidance")}
