@@ -35,9 +35,12 @@ class Echo(socketserver.ThreadingTCPServer):
         with self.news:
             return self.news.wait_for(lambda: line in self.heard, PATIENCE_S)
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self.shutdown()
         self.server_close()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class EchoHandler(socketserver.StreamRequestHandler):
@@ -152,7 +155,7 @@ def test_a_proxy_that_is_switched_leads_to_the_other_server_and_breaks_with_the_
 
 
 def test_a_client_of_a_server_that_is_gone_is_reset(proxy: Proxy, echo: Echo) -> None:
-    echo.server_close()
+    echo.stop()
     with client(proxy) as connection, pytest.raises(ConnectionResetError):
         ask(connection)
 
