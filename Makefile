@@ -95,7 +95,7 @@ redis:
 
 lock: install
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra pretrained --extra bench --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --extra pretrained --extra faust --extra bench --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) $(KAFKA)/target .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
