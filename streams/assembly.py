@@ -5,6 +5,7 @@ Light to import: neither torch nor river.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Workshop:
     store: Store
     blobs: Blobs
     metrics: Metrics
+    clock: Callable[[], float] = time.time
 
     def owner(self, at: RoleAt) -> Callable[[int], Runner]:
         """How a partition of a role is taken: a token, then what the log already holds, then work."""

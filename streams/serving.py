@@ -104,7 +104,7 @@ def worker_of(shop: Workshop, partition: int) -> Worker:
         shop.broker.producer(),
         shop.blobs,
         shop.metrics,
-        time.time,
+        shop.clock,
         settings.tenant,
         settings.model,
         cadence,

@@ -10,6 +10,7 @@ from learners.caps import turn
 from schemas import topics
 from schemas.envelope import Origin, content_digest
 from schemas.training import TrainExample
+from streams.clock import passed
 from streams.compose import Chosen, probe_request, sample_weights, step_request
 from streams.processor import waiting_key
 from streams.remember import Waiting
@@ -35,7 +36,7 @@ def compose_due(table: Table) -> None:
 def is_due(table: Table, line: Sequence[Waiting]) -> bool:
     """Whether ``line`` is full or its first has waited long enough."""
     rules = table.curation
-    return bool(line) and (len(line) >= rules.new or table.now - line[0].at >= rules.wait_s)
+    return bool(line) and (len(line) >= rules.new or passed(line[0].at, table.now) >= rules.wait_s)
 
 
 def fitting(table: Table, line: Sequence[Waiting]) -> tuple[Sequence[Waiting], int]:

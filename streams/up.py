@@ -13,6 +13,7 @@ from functools import partial
 from schemas.errors import CurrereError
 from streams.assembly import Workshop, connect_store
 from streams.blobs import Blobs
+from streams.clock import wall_clock
 from streams.engines.kafka import EngineSettings, KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Runner
@@ -96,13 +97,12 @@ class RoleProcess:
 
     def run(self) -> None:
         """Assemble, serve metrics, poll, drain."""
-        broker = kafka_of(self.settings)
-        metrics = Metrics()
-        shop = Workshop(self.settings, broker, connect_store(self.settings), Blobs(self.settings.blobs), metrics)
+        broker, clock, metrics = kafka_of(self.settings), wall_clock(), Metrics()
+        store, blobs = connect_store(self.settings), Blobs(self.settings.blobs)
+        shop = Workshop(self.settings, broker, store, blobs, metrics, clock)
         assign, close = self.own(self.role, shop)
-        engine = KafkaEngine(
-            broker, ROLES[self.role].inputs, assign, engine_settings(self.settings, self.role), metrics, self.role
-        )
+        polls = engine_settings(self.settings, self.role)
+        engine = KafkaEngine(broker, ROLES[self.role].inputs, assign, polls, metrics, self.role, clock)
         health = self._serve(engine, metrics)
         guard = threading.Thread(target=self._guard, args=(engine,), name="guard", daemon=True)
         guard.start()

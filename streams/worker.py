@@ -28,6 +28,7 @@ from schemas.model import Checkpoint, Delta
 from schemas.topics import Topic
 from schemas.training import TrainRequest
 from streams.blobs import Blobs, BlobUnavailable
+from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.message import Message, Record, partition_of
 from streams.metrics import Metrics
@@ -76,7 +77,7 @@ class Worker:
         self._arrivals: list[int] = []
         self._delta_at, self._snapshot_at, self._snapshot_steps = clock(), clock(), 0
         self._next_delta_s = cadence.delta_s
-        self._owed_at: float | None = None  # when a snapshot is owed, whatever the cadence says
+        self._owed_s: float | None = None  # a snapshot is owed so long after the last try, whatever the cadence says
         self.model = self._last_snapshot()
         begun = self.model.next_offset if self.model else 0
         self.changes = no_changes(begun)
@@ -114,7 +115,7 @@ class Worker:
         if self.model is not None and self._tail is None:
             if self.model.next_offset > self._delta_from:
                 self._delta(self.model)
-            if self.model.steps > self._snapshot_steps or self._owed_at is not None:
+            if self.model.steps > self._snapshot_steps or self._owed_s is not None:
                 self._snapshot(self.model)
         self.producer.flush(timeout_s)
 
@@ -142,7 +143,7 @@ class Worker:
             self._compare(self.model, self._tail)
         if self.model.lineage != lineage:
             self.changes, self._delta_from = no_changes(self.model.next_offset), self.model.next_offset
-            self._owed_at = self.clock()
+            self._owed_s = 0.0
 
     def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
         observe_step(self.metrics, report.event)
@@ -168,11 +169,12 @@ class Worker:
         now = self.clock()
         if self.model is None or self._tail is not None:  # what is folded again is not known to be what was published
             return
-        if self.model.next_offset > self._delta_from and now - self._delta_at >= self._next_delta_s:
+        if self.model.next_offset > self._delta_from and passed(self._delta_at, now) >= self._next_delta_s:
             self._delta(self.model)
         steps = self.model.steps - self._snapshot_steps
-        many = steps >= self.cadence.snapshot_steps or (steps and now - self._snapshot_at >= self.cadence.snapshot_s)
-        if many if self._owed_at is None else now >= self._owed_at:
+        old = passed(self._snapshot_at, now)
+        many = steps >= self.cadence.snapshot_steps or (steps and old >= self.cadence.snapshot_s)
+        if many if self._owed_s is None else old >= self._owed_s:
             self._snapshot(self.model)
 
     def _delta(self, model: Model) -> None:
@@ -202,9 +204,9 @@ class Worker:
             uri = self.blobs.put(path, content)
         except BlobUnavailable as error:
             LOG.warning("snapshot of %s: %s; deltas go on, next try in %.0f s", model.version, error, RETRY_S)
-            self._owed_at = self._snapshot_at + RETRY_S
+            self._owed_s = RETRY_S
             return
-        self._snapshot_steps, self._owed_at = model.steps, None
+        self._snapshot_steps, self._owed_s = model.steps, None
         found = Checkpoint(
             model=self.model_name,
             lineage=model.lineage,

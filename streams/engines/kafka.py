@@ -85,9 +85,10 @@ class KafkaEngine:
         settings: EngineSettings,
         metrics: Metrics,
         role: str,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.broker, self.topics, self.assign, self.settings = broker, tuple(topics), assign, settings
-        self.metrics, self.role = metrics, role
+        self.metrics, self.role, self.clock = metrics, role, clock
         now = time.monotonic()
         self.vitals = Vitals(started=now, polled=now, progressed=now, waiting_for="partitions")
         self.counts = {t: n for t, n in broker.partitions().items() if t in self.topics}
@@ -95,7 +96,7 @@ class KafkaEngine:
             raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
         if len(set(self.counts.values())) > 1:
             raise PartitionsChanged(f"{self.counts}: the topics of a role have one partition count")
-        self._lanes = Lanes(time.time, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
+        self._lanes = Lanes(clock, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
         self._assigned: dict[int, set[str]] = defaultdict(set)
         self._runners: dict[int, Runner] = {}  # also of partitions that wait to be taken again
         self._taken: dict[int, float] = {}
@@ -369,7 +370,7 @@ class KafkaEngine:
         elif oldest is None:
             self.metrics.forget("lag_seconds", **labels)
         else:
-            self.metrics.gauge("lag_seconds", max(time.time() - oldest / 1000, 0.0), **labels)
+            self.metrics.gauge("lag_seconds", max(self.clock() - oldest / 1000, 0.0), **labels)
         return behind
 
     def _on_statistics(self, text: str) -> None:

@@ -51,7 +51,10 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a process and the threads that serve them in turn."""
+    """All lanes of a process and the threads that serve them in turn.
+
+    ``clock`` is what a batch is told the time is; ticks and beats go by ``steady``, which nobody sets.
+    """
 
     def __init__(
         self,
@@ -60,8 +63,10 @@ class Lanes:
         tick_s: float,
         beat_s: float,
         on_batch: Callable[[float], None] = lambda seconds: None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock, self.batch, self.tick_s, self.beat_s, self.on_batch = clock, batch, tick_s, beat_s, on_batch
+        self.steady = steady
         self.decided = 0  # records of all lanes, also of those that are gone
         self.ended = False  # by ``close``, or by an error that no lane expects
         self.lanes: dict[int, Lane] = {}
@@ -74,7 +79,7 @@ class Lanes:
 
     def open(self, partition: int, runner: Runner) -> None:
         """Begin to serve a partition."""
-        now = self.clock()
+        now = self.steady()
         with self._wake:
             self.lanes[partition] = Lane(partition, runner, next_tick=now, next_beat=now + self.beat_s)
             self._wake.notify_all()
@@ -150,7 +155,7 @@ class Lanes:
                 self._wake.notify_all()
 
     def _next(self) -> Lane | None:
-        now = self.clock()
+        now = self.steady()
         ready = [
             lane
             for lane in self.lanes.values()
@@ -159,11 +164,11 @@ class Lanes:
         return min(ready, key=lambda lane: lane.next_tick, default=None)
 
     def _decide(self, lane: Lane, records: Sequence[Record]) -> int:
-        now, decided = self.clock(), 0
+        now, decided = self.steady(), 0
         try:
-            decided = lane.runner.process(records, now)
+            decided = lane.runner.process(records, self.clock())
             if records:
-                self.on_batch(self.clock() - now)
+                self.on_batch(self.steady() - now)
             if not records and now >= lane.next_beat:
                 lane.runner.beat()
         except CurrereError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from schemas.codec import decode
 from schemas.envelope import Origin
@@ -17,6 +18,7 @@ from schemas.errors import BadEvent, BrokerError
 from schemas.event import Data, Event
 from schemas.topics import BY_NAME
 from state.store import Commit, Delete, Put, Shard, Store, Write
+from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
@@ -75,8 +77,7 @@ class ShardRunner:
         self.held: set[Origin] = set()
         self.said: set[str] = set()
         self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
-        self._next_count = 0.0
-        self._next_due = 0.0
+        self._counted = self._asked = -inf  # when entries were counted, and what is due was asked; wall clock
 
     @property
     def unacknowledged(self) -> int:
@@ -161,8 +162,8 @@ class ShardRunner:
     def _count(self, now: float) -> None:
         """Tell what the shard holds, now and then: counting is a call to the store."""
         self.metrics.outbox(self.shard.partition, self.unacknowledged)
-        if now >= self._next_count:
-            self._next_count = now + COUNT_EVERY_S
+        if passed(self._counted, now) >= COUNT_EVERY_S:
+            self._counted = now
             self.metrics.pending(self.shard.partition, self.store.count(self.shard))
 
     def _commit(self, commit: Commit, messages: Sequence[Message] = ()) -> None:
@@ -204,10 +205,10 @@ class ShardRunner:
     ) -> tuple[Mapping[str, bytes], Sequence[str]]:
         processor = self.at.processor
         if processor.resident:
-            if now < self._next_due:
+            if passed(self._asked, now) < DUE_EVERY_S:
                 return self.resident, ()
             due = self.store.read(self.shard, self.token, self.offsets, (), now, due_limit).due
-            self._next_due = now if len(due) == due_limit else now + DUE_EVERY_S
+            self._asked = -inf if len(due) == due_limit else now
             return self.resident, due
         keys = dict.fromkeys([*processor.keys(batch), *(f"{SENT}{origin}" for origin in wanted)])
         read = self.store.read(self.shard, self.token, self.offsets, list(keys), now, due_limit)

@@ -84,7 +84,7 @@ class SteadyClock:
 
 @pytest.fixture
 def lanes() -> Iterator[Lanes]:
-    found = Lanes(SteadyClock(), batch=3, tick_s=0.01, beat_s=5.0)
+    found = Lanes(lambda: 0.0, batch=3, tick_s=0.01, beat_s=5.0, steady=SteadyClock())
     yield found
     found.close(WAIT_S)
 
@@ -246,7 +246,7 @@ def test_the_oldest_record_of_a_topic_in_the_queue_is_told(lanes: Lanes) -> None
 
 
 def test_close_finishes_the_batch_at_work_and_begins_no_other() -> None:
-    lanes = Lanes(SteadyClock(), batch=1, tick_s=0.01, beat_s=5.0)
+    lanes = Lanes(lambda: 0.0, batch=1, tick_s=0.01, beat_s=5.0, steady=SteadyClock())
     runner = Watched()
     runner.go_on.clear()
     lanes.open(0, runner)
