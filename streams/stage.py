@@ -37,12 +37,17 @@ LOG = logging.getLogger("streams.stage")
 IDLE_S = 0.02
 
 
-class Stage(Protocol):
-    """The servers and roles of one run."""
+class Place(Protocol):
+    """A tenant on a log and a store."""
 
     settings: Settings
     broker: Broker
     store: Store
+
+
+class Stage(Place, Protocol):
+    """The servers and roles of one run."""
+
     since: Mapping[str, int]
     what_broker: str
     what_store: str
@@ -78,7 +83,7 @@ class Standing:
         return not any(self.behind.values())
 
 
-def standing(stage: Stage, folded_to: int | None) -> Standing:
+def standing(stage: Place, folded_to: int | None) -> Standing:
     """How far the roles are, by the offsets in the store and, for the worker, by the model that was published."""
     settings, counts = stage.settings, stage.broker.partitions()
     behind: dict[str, int] = {}

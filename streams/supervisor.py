@@ -55,6 +55,7 @@ class Supervisor:
     ports: bool = False
     arguments: Sequence[str] = ()
     on_death: Callable[[str, int], None] = field(default=lambda role, status: None)
+    most_deaths: int = MOST_DEATHS
     children: dict[str, Child] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -65,7 +66,7 @@ class Supervisor:
                 self.children[role] = Child(role, self._spawn(role, port), port, time.monotonic())
 
     def tend(self) -> None:
-        """Start again what has died. Raises RoleDied after ``MOST_DEATHS``."""
+        """Start again what has died. Raises RoleDied after ``most_deaths``."""
         for child in self.children.values():
             status = child.process.poll()
             if status is None:
@@ -73,7 +74,7 @@ class Supervisor:
             child.deaths = 1 if time.monotonic() - child.started > LONG_LIFE_S else child.deaths + 1
             child.started = time.monotonic()
             self.on_death(child.role, status)
-            if child.deaths > MOST_DEATHS:
+            if child.deaths > self.most_deaths:
                 where = f"see {self.logs / child.role}.log" if self.logs else "its output is above"
                 raise RoleDied(f"{child.role} ended {child.deaths} times, last with status {status}; {where}")
             child.process = self._spawn(child.role, child.port)

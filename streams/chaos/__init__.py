@@ -1,1 +1,1 @@
-"""Faults on purpose: what is injected, what must hold, how long it takes to recover."""
+"""The fault matrix: faults injected into real servers and roles at work, each audited by an outsider."""

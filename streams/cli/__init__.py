@@ -24,6 +24,7 @@ COMMANDS = (
     "play",
     "doctor",
     "audit",
+    "chaos",
     "fold",
     "settings",
 )  # each is the function of its name in its module

@@ -1,0 +1,271 @@
+"""Where one round is played: a fresh tenant on running servers, its roles as processes, a classroom, an auditor."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from learners.model import served_digest
+from schemas import topics
+from schemas.errors import BrokerError, CurrereError
+from schemas.topics import Topic
+from streams.assembly import connect_store, partitions_of
+from streams.audit import Audit, audit
+from streams.blobs import Blobs
+from streams.chaos.recovery import OUTCOME, Kind, Recovery, Watch
+from streams.chaos.servers import Servers
+from streams.engines.broker import Broker
+from streams.message import Record
+from streams.play import Pace, Played, play
+from streams.refold import refold
+from streams.settings import Settings, load
+from streams.simulated import simulate
+from streams.stage import begin_at_end, environment_of, standing
+from streams.supervisor import LOOK_S, Supervisor
+from streams.up import kafka_of
+
+FAR = 2**62  # beyond any offset
+PATIENCE_S = 60.0
+LOOKS_S = 0.05
+ENDLESS = 1_000_000  # interactions, of which a round plays the first few hundred
+PER_S = 80.0
+SMALL: Final = {"buckets": 4096, "dim": 4, "hidden": 8}
+SETTINGS: Final[Mapping[str, object]] = {
+    "partitions": 2,
+    "learning": SMALL,
+    "probe_size": 20,
+    "session_timeout_ms": 6_000,
+    "batch": 20,  # many small batches, requests, deltas and snapshots: many moments to be killed at
+    "new_per_request": 8,
+    "replayed_per_request": 8,
+    "delta_s": 0.05,
+    "snapshot_steps": 10,
+}
+
+
+class DoesNotHold(CurrereError):
+    """What a row claims is not so."""
+
+
+class Crew:
+    """Some roles as processes of one instance, tended until ``stop``.
+
+    ``on_death`` is told each death before the role is started again; it may change ``environment``.
+    """
+
+    def __init__(self, roles: tuple[str, ...], environment: dict[str, str], logs: Path) -> None:
+        self.roles, self.environment, self.logs = roles, environment, logs
+        self.deaths: list[tuple[str, int]] = []
+        self.failure: CurrereError | None = None
+        self.supervisor = Supervisor(roles, environment, logs, ports=True, on_death=self._died, most_deaths=1_000)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tend, name=f"tends {', '.join(roles)}")
+        self._thread.start()
+
+    def pid(self, role: str) -> int:
+        """The process of a role now."""
+        return self.supervisor.children[role].process.pid
+
+    def ready(self) -> bool:
+        """Whether every role may be given work. Raises what ended the supervisor."""
+        if self.failure is not None:
+            raise self.failure
+        return self.supervisor.ready()
+
+    def kill(self, role: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to a role's process."""
+        os.kill(self.pid(role), how)
+
+    def stop(self) -> None:
+        """Drain and stop the roles."""
+        self._stop.set()
+        self._thread.join()
+
+    def _died(self, role: str, status: int) -> None:
+        self.deaths.append((role, status))
+        self.environment.pop("CURRERE_FAILPOINT", None)  # it was for that life only
+
+    def _tend(self) -> None:
+        try:
+            self.supervisor.run(self._stop)
+        except CurrereError as error:
+            self.failure = error
+
+
+class Player(threading.Thread):
+    """Plays a simulated classroom until it ends or is stopped; ``played`` says what the log acknowledged of it."""
+
+    def __init__(self, here: Stand, seed: int, events: int, per_s: float | None) -> None:
+        super().__init__(name="player")
+        self.broker, self.stopping = here.broker, threading.Event()
+        self.played = Played()
+        self.failure: BrokerError | None = None
+        self._events = simulate(seed, events, tenant=here.settings.tenant)
+        self._pace = Pace(events_per_s=per_s)
+        self.start()
+
+    def run(self) -> None:
+        """Play."""
+        try:
+            play(self._events, self.broker, self._pace, stop=self.stopping, on_progress=self._told)
+        except BrokerError as error:
+            self.failure = error
+
+    def _told(self, played: Played) -> None:
+        self.played = played
+
+
+class Stand:
+    """One round: whole when built, ended by ``close``. ``random`` is the round's own source of moments."""
+
+    def __init__(
+        self, servers: Servers, folder: Path, seed: int, random: Random, settings: Mapping[str, object]
+    ) -> None:
+        self.servers, self.folder, self.seed, self.random = servers, folder, seed, random
+        self.blobs = folder / "blobs"
+        self.settings: Settings = load(
+            kafka=servers.kafka,
+            redis=servers.redis,
+            blobs=f"file://{self.blobs}",
+            tenant=f"chaos-{secrets.token_hex(4)}",
+            **{**SETTINGS, **settings},
+        )
+        self.broker: Broker = kafka_of(self.settings)
+        self.broker.create(topics.ALL, partitions_of(self.settings))
+        self.store = connect_store(self.settings)
+        self.since = begin_at_end(self.broker, self.store, self.settings.tenant)
+        self.crews: list[Crew] = []
+        self.players: list[Player] = []
+        self.recoveries: list[Recovery] = []
+        self.notes: dict[str, list[float]] = defaultdict(list)
+
+    def start(self, *roles: str, instance: str = "first", failpoint: str | None = None, **settings: object) -> Crew:
+        """Put ``roles`` to work as processes of ``instance``; returns once each is ready.
+
+        ``failpoint`` is for their first life, see ``streams.failpoints``; ``settings`` go over the stand's.
+        """
+        crew = self.begin(*roles, instance=instance, failpoint=failpoint, **settings)
+        self.wait_until(crew.ready, f"{', '.join(roles)} of {instance} are ready; see {crew.logs}")
+        return crew
+
+    def begin(self, *roles: str, instance: str = "first", failpoint: str | None = None, **settings: object) -> Crew:
+        """The same, but does not wait."""
+        chosen = self.settings.model_copy(update={"instance": instance, **settings})
+        environment = environment_of(chosen.model_dump(mode="json", exclude_none=True))
+        if failpoint is not None:
+            environment["CURRERE_FAILPOINT"] = failpoint
+        crew = Crew(roles, environment, self.folder / "logs" / f"{len(self.crews)}-{instance}")
+        self.crews.append(crew)
+        return crew
+
+    def play(self, events: int = ENDLESS, per_s: float | None = PER_S) -> Player:
+        """Play a simulated classroom in a thread, until it ends or ``stop_playing``."""
+        player = Player(self, self.seed * 1_000 + len(self.players), events, per_s)
+        self.players.append(player)
+        return player
+
+    def stop_playing(self) -> int:
+        """Stop every player; returns how many events the log has acknowledged. Raises BrokerError."""
+        for player in self.players:
+            player.stopping.set()
+        for player in self.players:
+            player.join()
+            if player.failure is not None:
+                raise player.failure
+        return sum(player.played.acknowledged for player in self.players)
+
+    def done(self, role: str) -> int:
+        """How many outcomes of ``role`` the log holds since the round began."""
+        name = OUTCOME[role].name
+        places = range(self.broker.partitions()[name])
+        return sum(self.broker.ends(name, place)[1] - self.since[f"{name}/{place}"] for place in places)
+
+    def reach(self, role: str, more: int) -> None:
+        """Return once ``role`` has published ``more`` outcomes from now on: a moment by count, not by the clock."""
+        wanted = self.done(role) + more
+        self.wait_until(lambda: self.done(role) >= wanted, f"{role} publishes {more} more; see {self.folder}")
+
+    def wait_until(self, holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+        """Return once ``holds`` does. Raises DoesNotHold after ``patience_s``."""
+        deadline, pause = time.monotonic() + patience_s, threading.Event()
+        while not holds():
+            self.must(time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}")
+            pause.wait(LOOKS_S)
+
+    def recovered(self, kind: Kind, *roles: str, at_s: float | None = None, patience_s: float = PATIENCE_S) -> None:
+        """Wait until each of ``roles`` has published again since the fault's end, by default now; note the seconds.
+
+        Somebody must be playing. Raises DoesNotHold after ``patience_s``.
+        """
+        at_s = time.time() if at_s is None else at_s
+        waiting = {role: Watch(self.broker, role, self.settings.tenant, at_s) for role in roles}
+
+        def all_back() -> bool:
+            for role, watch in list(waiting.items()):
+                if (seconds := watch.seconds()) is not None:
+                    self.recoveries.append(Recovery(kind, role, round(seconds, 3)))
+                    del waiting[role]
+            return not waiting
+
+        self.wait_until(all_back, f"{', '.join(roles)} work again ({kind})", patience_s)
+
+    def note(self, name: str, number: float) -> None:
+        """Keep a number to be printed with the row."""
+        self.notes[name].append(round(number, 3))
+
+    def must(self, holds: object, otherwise: str) -> None:
+        """Raise DoesNotHold with ``otherwise`` unless ``holds``."""
+        if not holds:
+            raise DoesNotHold(otherwise)
+
+    def records(self, topic: Topic) -> list[Record]:
+        """The tenant's records of a topic since the round began."""
+        name = topic.name
+        found: list[Record] = []
+        for place in range(self.broker.partitions()[name]):
+            ends = self.broker.ends(name, place)[1]
+            found += self.broker.read(name, place, self.since[f"{name}/{place}"], ends)
+        return [record for record in found if record.header("ce_tenant") == self.settings.tenant]
+
+    def audit(self, *, at_rest: bool = True) -> Audit:
+        """What the audit says now."""
+        return audit(self.broker, self.settings.tenant, self.settings.model, since=self.since, at_rest=at_rest)
+
+    def settle(self) -> Audit:
+        """Stop playing, wait until the roles have taken all there is, and audit.
+
+        An audit that is not content is asked again for a while. Raises DoesNotHold when they do not come to rest.
+        """
+        sent = self.stop_playing()
+        self.wait_until(lambda: standing(self, FAR).at_rest, "session and curate have taken all there is")
+        deadline = time.monotonic() + PATIENCE_S / 2
+        while not (found := self.audit()).ok and time.monotonic() < deadline:
+            threading.Event().wait(LOOK_S)
+        self.must(found.events + found.feedback >= sent, f"of {sent} events {found.events + found.feedback} are there")
+        return found
+
+    def judge(self, found: Audit) -> None:
+        """Raise DoesNotHold unless the audit is clean and the served model is what its log folds to."""
+        self.must(found.ok, f"{found.verdict} {[tuple(finding) for finding in found.findings[:3]]}")
+        self.must(found.steps, "nothing was learned, so nothing was tried")
+        _, end = self.broker.ends(topics.TRAIN_REQUEST.name, 0)
+        model, _ = refold(self.broker, Blobs(self.settings.blobs), self.settings.tenant, self.settings.model, end)
+        self.must(served_digest(model) == found.digest, f"{found.version} is not what its log folds to")
+
+    def close(self) -> None:
+        """End what was started."""
+        for player in self.players:
+            player.stopping.set()
+        for crew in self.crews:
+            crew.stop()
+        for player in self.players:
+            player.join()
+        self.store.close()

@@ -1,0 +1,89 @@
+"""``currere chaos``: inject faults into real servers and roles, and prove that nothing was lost or counted twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.errors import ConfigurationError, CurrereError
+from streams.cli.options import Kafka, Redis, progress_bar, show_table
+
+if TYPE_CHECKING:
+    from streams.chaos.matrix import Row
+    from streams.chaos.rounds import Results
+    from streams.chaos.servers import Servers
+
+
+def chaos(
+    names: Annotated[list[str] | None, typer.Argument(help="rows; default: all")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds of each row")] = 1,
+    seed: Annotated[int, typer.Option(help="decides which role, which step and which moment")] = 0,
+    results: Annotated[Path, typer.Option(help="where results are kept, by commit")] = Path("chaos-results"),
+    kafka: Kafka = None,
+    redis: Redis = None,
+    plots: Annotated[Path | None, typer.Option(help="write a plot of the recovery as SVG into this folder")] = None,
+    show: Annotated[bool, typer.Option("--list", help="only say what each row injects and claims")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object on the last line")] = False,
+) -> None:
+    """Play the fault matrix: start a Kafka and a Redis, put the roles to work, inject the fault, let settle, audit.
+
+    Rounds that the results of this commit hold already are not played again, so that a run goes on where it ended.
+    Exit status 0 if every row holds. With --kafka and --redis the rows that only touch the roles use those servers.
+
+    Example: currere chaos kill-session zombie --rounds 3 --seed 7 --json
+    """
+    from streams.chaos.matrix import chosen
+    from streams.chaos.rounds import Results, state_of_tree
+
+    rows = chosen(names or [])
+    if show:
+        show_table(("row", "what is injected", "what must hold"), [(r.name, r.injects, r.claims) for r in rows])
+        return
+    kept = Results(results, *state_of_tree())
+    _play(rows, rounds, seed, kept, _given(kafka, redis))
+    _tell(rows, kept, plots, as_json)
+
+
+def _given(kafka: str | None, redis: str | None) -> Servers | None:
+    from streams.chaos.servers import Servers
+
+    if (kafka is None) != (redis is None):
+        raise ConfigurationError("--kafka and --redis go together; leave both out, and both are started")
+    return Servers(kafka, redis) if kafka and redis else None
+
+
+def _play(rows: list[Row], rounds: int, seed: int, kept: Results, given: Servers | None) -> None:
+    from streams.chaos.rounds import play_all
+
+    with progress_bar("rounds") as bar:
+        left = sum(not kept.has(row.name, seed, number) for row in rows for number in range(rounds))
+        task = bar.add_task("chaos", total=left, note="")
+
+        def begins(row: Row, number: int) -> None:
+            bar.update(task, note=f"{row.name}, round {number + 1}")
+
+        for done in play_all(rows, rounds, seed, kept, given, begins):
+            bar.advance(task)
+            said = "holds" if done.holds else f"DOES NOT HOLD: {' '.join(done.why.split())}; logs in {done.logs}"
+            typer.echo(f"{done.row} {done.number + 1}/{rounds} ({done.seconds:.0f} s): {said}", err=True)
+
+
+def _tell(rows: list[Row], kept: Results, plots: Path | None, as_json: bool) -> None:
+    from streams.chaos.summary import COLUMNS, plot, result, table
+    from streams.charts import figures
+
+    found = result(rows, kept)
+    whose = f"{kept.commit}{', a tree with changes' if kept.dirty else ''}"
+    show_table(COLUMNS, table(found["rows"]), f"Fault matrix of {whose}")
+    for row in found["rows"]:
+        for name, numbers in row["notes"].items():
+            typer.echo(f"{row['name']}: {name} {', '.join(f'{number:g}' for number in numbers[:20])}")
+    for path in figures(plots, plot(found["rows"])):
+        typer.echo(f"wrote {path}", err=True)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    if broken := [row["name"] for row in found["rows"] if not row["holds"]]:
+        raise CurrereError(f"{', '.join(broken)} did not hold; see {kept.path} and the logs beside it")
