@@ -56,7 +56,8 @@ class Broker:
     """One Kafka node whose log lives in ``folder``; it keeps its ports and its log over ``kill`` and ``start``.
 
     ``settings`` go over server.properties, in Kafka's own names. ``host`` is listened on; ``advertise`` (``host:port``)
-    is what clients are told, by default the same. ``port`` 0 takes a free one.
+    is what clients are told, by default the same. ``port`` 0 takes a free one. ``detour`` is a second port of loopback
+    and the address that those who come by it are told: a proxy's, which leads there.
     Raises BrokerFailed when Java or the jars are missing, or the storage cannot be formatted.
     """
 
@@ -69,6 +70,7 @@ class Broker:
         advertise: str = "",
         heap: str = "512m",
         settings: Mapping[str, str] | None = None,
+        detour: tuple[int, str] | None = None,
     ) -> None:
         port = port or free_port()
         self.bootstrap: Final = advertise or f"{host}:{port}"
@@ -78,7 +80,8 @@ class Broker:
         self._java: Final = java(heap)
         self._child: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(_properties(folder / "log", host, port, self.bootstrap, settings or {}))
+        chosen = {**_addresses(host, port, self.bootstrap, detour), "log.dirs": str(folder / "log"), **(settings or {})}
+        self._properties.write_text(SETTINGS.read_text() + "".join(f"{key}={value}\n" for key, value in chosen.items()))
         if not (folder / "log" / "meta.properties").exists():
             _format(self._java, self._properties)
 
@@ -191,15 +194,18 @@ def java(heap: str) -> list[str]:
     return [program, f"-Xmx{heap}", "-XX:+UseSerialGC", "-Xshare:auto", logging, "-cp", f"{JARS}/*"]
 
 
-def _properties(log: Path, host: str, port: int, advertised: str, settings: Mapping[str, str]) -> str:
+def _addresses(host: str, port: int, advertised: str, detour: tuple[int, str] | None) -> dict[str, str]:
     controller = f"127.0.0.1:{free_port()}"
-    here = {
-        "listeners": f"PLAINTEXT://{host}:{port},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{advertised},CONTROLLER://{controller}",
+    listens = {"PLAINTEXT": f"{host}:{port}", "CONTROLLER": controller}
+    told = {"PLAINTEXT": advertised, "CONTROLLER": controller}
+    if detour is not None:
+        listens["DETOUR"], told["DETOUR"] = f"127.0.0.1:{detour[0]}", detour[1]
+    return {
+        "listeners": ",".join(f"{name}://{address}" for name, address in listens.items()),
+        "advertised.listeners": ",".join(f"{name}://{address}" for name, address in told.items()),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listens),
         "controller.quorum.bootstrap.servers": controller,
-        "log.dirs": str(log),
     }
-    return SETTINGS.read_text() + "".join(f"{key}={value}\n" for key, value in {**here, **settings}.items())
 
 
 def _format(command: Sequence[str], properties: Path) -> None:

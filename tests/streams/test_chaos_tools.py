@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from streams.chaos.corrupt import flipped, torn
+from streams.chaos.disk import RationedDisk, small_disk
 from streams.chaos.proxy import Proxy, Weather
 
 SOON_S = 0.3  # how long a test waits for what must not come
@@ -165,3 +175,62 @@ def test_a_closed_proxy_has_no_connections_left(echo: Echo) -> None:
         assert ask(connection) == b"a x\n"
         assert proxy.connections == 1
     assert proxy.connections == 0
+
+
+@given(st.binary(min_size=1), st.randoms(use_true_random=False))
+def test_one_bit_is_flipped(content: bytes, random: Random) -> None:
+    changed = flipped(content, random)
+    assert len(changed) == len(content)
+    assert sum((a ^ b).bit_count() for a, b in zip(content, changed, strict=True)) == 1
+
+
+@given(st.binary(min_size=1), st.randoms(use_true_random=False))
+def test_what_is_torn_is_a_shorter_beginning(content: bytes, random: Random) -> None:
+    left = torn(content, random)
+    assert len(left) < len(content)
+    assert content.startswith(left)
+
+
+def test_a_full_disk_takes_nothing_until_it_is_freed(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        if isinstance(disk, RationedDisk):
+            pytest.skip("nothing can be mounted here")
+        (disk.folder / "before").write_bytes(b"x")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            (disk.folder / "more").write_bytes(b"x")
+        assert (disk.folder / "before").read_bytes() == b"x"
+        disk.free()
+        (disk.folder / "more").write_bytes(b"x")
+    assert not (tmp_path / "disk" / "before").exists()
+
+
+WRITES = """
+import sys
+for line in sys.stdin:
+    try:
+        with open(line.strip(), "ab") as file:
+            file.write(b"x")
+        print("written", flush=True)
+    except OSError as error:
+        print(error.strerror, flush=True)
+"""
+
+
+def test_a_process_that_is_rationed_cannot_write_until_it_may(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    disk = RationedDisk(tmp_path, [writer.pid])
+
+    def write() -> str:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        print(tmp_path / "file", file=writer.stdin, flush=True)
+        return writer.stdout.readline().strip()
+
+    with writer:
+        assert write() == "written"
+        disk.fill()
+        assert write() == os.strerror(errno.EFBIG)
+        disk.free()
+        assert write() == "written"
+        writer.communicate()
