@@ -18,11 +18,13 @@ from pathlib import Path
 from schemas.errors import CurrereError
 from streams.embedded import free_port
 from streams.leash import leashed
+from streams.nursery import Born, Nursery
 
 STOP_S = 10.0
 MOST_DEATHS = 20  # of one role, none of which lived long: something is wrong that starting again does not mend
 LONG_LIFE_S = 60.0
-LOOK_S = 0.5
+LOOK_S = 0.5  # between two calls of ``on_look``
+TEND_S = 0.1  # between two looks at the children
 
 
 class RoleDied(CurrereError):
@@ -34,7 +36,7 @@ class Child:
     """A role's process, and how often it died."""
 
     role: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Born
     port: int | None
     started: float
     deaths: int = 0
@@ -45,8 +47,8 @@ class Supervisor:
     """Runs ``roles`` as processes under ``environment``; their output goes to ``logs``/ROLE.log, or is passed through.
 
     With ``ports`` each role serves /metrics and /healthz on a port of its own, and ``ready`` asks there.
-    ``start`` and ``tend`` are called from one thread that lives as long as the children must: on Linux a child dies
-    with the thread that started it.
+    On Linux roles are forked from ``nursery``, by default one of its own, and die with it; elsewhere each is a program
+    that dies with the thread that started it, so ``start`` and ``tend`` are called from one that lives long enough.
     """
 
     roles: Sequence[str]
@@ -56,7 +58,9 @@ class Supervisor:
     arguments: Sequence[str] = ()
     on_death: Callable[[str, int], None] = field(default=lambda role, status: None)
     most_deaths: int = MOST_DEATHS
+    nursery: Nursery | None = None
     children: dict[str, Child] = field(default_factory=dict)
+    _own_nursery: Nursery | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start every role that does not run."""
@@ -91,10 +95,13 @@ class Supervisor:
     def run(self, stop: threading.Event, on_look: Callable[[], None] = lambda: None) -> None:
         """Start, tend until ``stop``, then stop all; ``on_look`` is called at each look at the children."""
         self.start()
+        next_look = time.monotonic()
         try:
-            while not stop.wait(LOOK_S):
+            while not stop.wait(TEND_S):
                 self.tend()
-                on_look()
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + LOOK_S
+                    on_look()
         finally:
             self.stop()
 
@@ -111,21 +118,37 @@ class Supervisor:
                 process.kill()
                 process.wait()
         self.children.clear()
+        if self._own_nursery is not None:
+            self._own_nursery.close()
+            self._own_nursery = None
 
-    def _spawn(self, role: str, port: int | None) -> subprocess.Popen[bytes]:
-        command = leashed([sys.executable, "-m", "streams.cli", "up", role, *self.arguments])
+    def _spawn(self, role: str, port: int | None) -> subprocess.Popen[bytes] | Born:
         # A static member keeps its partitions while its role is started again, and is nobody else's on any machine.
         instance = f"{socket.gethostname()}-{os.getpid()}"
         environment = {"CURRERE_INSTANCE": instance, **os.environ, **self.environment}
         if port is not None:
             environment["CURRERE_METRICS_PORT"] = str(port)
-        if self.logs is None:
+        arguments, log_path = ["up", role, *self.arguments], None
+        if self.logs is not None:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            log_path = self.logs / f"{role}.log"
+        if sys.platform == "linux":
+            return self._nurse().bear(arguments, environment, log_path)
+        command = leashed([sys.executable, "-m", "streams.cli", *arguments])
+        if log_path is None:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{role}.log").open("ab") as log:
+        with log_path.open("ab") as log:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+    def _nurse(self) -> Nursery:
+        """A nursery that lives; what an earlier one bore has died with it."""
+        if self.nursery is not None and not self.nursery.ended:
+            return self.nursery
+        if self._own_nursery is None or self._own_nursery.ended:
+            self._own_nursery = Nursery()
+        return self._own_nursery
 
 
 def _is_ready(port: int) -> bool:

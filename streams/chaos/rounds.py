@@ -6,10 +6,11 @@ import json
 import logging
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from streams.chaos.matrix import Row
 from streams.chaos.recovery import Recovery
 from streams.chaos.servers import Servers, shared
 from streams.chaos.stand import Stand
+from streams.nursery import Nursery
 
 LOG = logging.getLogger("streams.chaos")
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,24 +105,24 @@ def play_all(
     A round that does not hold is kept like any other; its servers are opened anew for the next.
     """
     fix_threads()  # as the worker does: equal fingerprints fold to equal bytes
-    for number in range(rounds):
-        left = [row for row in rows if not results.has(row.name, seed, number)]
-        with _Opened(given) as opened:
-            for row in left:
+    left = [(row, number) for number in range(rounds) for row in rows if not results.has(row.name, seed, number)]
+    if left:
+        with _nursery() as nursery, _Opened(given) as opened:
+            for row, number in left:
                 on_round(row, number)
-                done = play_one(row, number, seed, opened.servers(row), results.folder)
+                done = play_one(row, number, seed, opened.servers(row), results.folder, nursery)
                 if row.spoiled or not done.holds:
                     opened.close()
                 results.add(done)
                 yield done
 
 
-def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path) -> Round:
+def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path, nursery: Nursery | None = None) -> Round:
     """Play and judge one round on ``servers``; if it does not hold, its logs are kept under ``kept``."""
     folder, begun = Path(tempfile.mkdtemp(prefix=f"currere-chaos-{row.name}-")), time.monotonic()
     why, here, found = "", None, None
     try:
-        here = Stand(servers, folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings)
+        here = Stand(servers, folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings, nursery)
         found = row.play(here) or here.settle()
         here.judge(found)
     except (CurrereError, RedisError, OSError) as error:
@@ -144,6 +146,16 @@ def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path) -> 
         _counts(found),
         logs,
     )
+
+
+@contextmanager
+def _nursery() -> Iterator[Nursery | None]:
+    """What all roles are forked from, where that can be."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with closing(Nursery()) as nursery:
+        yield nursery
 
 
 class _Opened:

@@ -24,6 +24,7 @@ from streams.chaos.recovery import OUTCOME, Kind, Recovery, Watch
 from streams.chaos.servers import Servers
 from streams.engines.broker import Broker
 from streams.message import Record
+from streams.nursery import Nursery
 from streams.play import Pace, Played, play
 from streams.refold import refold
 from streams.settings import Settings, load
@@ -61,11 +62,15 @@ class Crew:
     ``on_death`` is told each death before the role is started again; it may change ``environment``.
     """
 
-    def __init__(self, roles: tuple[str, ...], environment: dict[str, str], logs: Path) -> None:
+    def __init__(
+        self, roles: tuple[str, ...], environment: dict[str, str], logs: Path, nursery: Nursery | None
+    ) -> None:
         self.roles, self.environment, self.logs = roles, environment, logs
         self.deaths: list[tuple[str, int]] = []
         self.failure: CurrereError | None = None
-        self.supervisor = Supervisor(roles, environment, logs, ports=True, on_death=self._died, most_deaths=1_000)
+        self.supervisor = Supervisor(
+            roles, environment, logs, ports=True, on_death=self._died, most_deaths=1_000, nursery=nursery
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tend, name=f"tends {', '.join(roles)}")
         self._thread.start()
@@ -127,9 +132,16 @@ class Stand:
     """One round: whole when built, ended by ``close``. ``random`` is the round's own source of moments."""
 
     def __init__(
-        self, servers: Servers, folder: Path, seed: int, random: Random, settings: Mapping[str, object]
+        self,
+        servers: Servers,
+        folder: Path,
+        seed: int,
+        random: Random,
+        settings: Mapping[str, object],
+        nursery: Nursery | None = None,
     ) -> None:
         self.servers, self.folder, self.seed, self.random = servers, folder, seed, random
+        self.nursery = nursery
         self.blobs = folder / "blobs"
         self.settings: Settings = load(
             kafka=servers.kafka,
@@ -147,22 +159,38 @@ class Stand:
         self.recoveries: list[Recovery] = []
         self.notes: dict[str, list[float]] = defaultdict(list)
 
-    def start(self, *roles: str, instance: str = "first", failpoint: str | None = None, **settings: object) -> Crew:
+    def start(
+        self,
+        *roles: str,
+        instance: str = "first",
+        failpoint: str | None = None,
+        nursery: Nursery | None = None,
+        **settings: object,
+    ) -> Crew:
         """Put ``roles`` to work as processes of ``instance``; returns once each is ready.
 
-        ``failpoint`` is for their first life, see ``streams.failpoints``; ``settings`` go over the stand's.
+        ``failpoint`` is for their first life, see ``streams.failpoints``; ``nursery`` is of another checkout;
+        ``settings`` go over the stand's.
         """
-        crew = self.begin(*roles, instance=instance, failpoint=failpoint, **settings)
+        crew = self.begin(*roles, instance=instance, failpoint=failpoint, nursery=nursery, **settings)
         self.wait_until(crew.ready, f"{', '.join(roles)} of {instance} are ready; see {crew.logs}")
         return crew
 
-    def begin(self, *roles: str, instance: str = "first", failpoint: str | None = None, **settings: object) -> Crew:
+    def begin(
+        self,
+        *roles: str,
+        instance: str = "first",
+        failpoint: str | None = None,
+        nursery: Nursery | None = None,
+        **settings: object,
+    ) -> Crew:
         """The same, but does not wait."""
         chosen = self.settings.model_copy(update={"instance": instance, **settings})
         environment = environment_of(chosen.model_dump(mode="json", exclude_none=True))
         if failpoint is not None:
             environment["CURRERE_FAILPOINT"] = failpoint
-        crew = Crew(roles, environment, self.folder / "logs" / f"{len(self.crews)}-{instance}")
+        logs = self.folder / "logs" / f"{len(self.crews)}-{instance}"
+        crew = Crew(roles, environment, logs, nursery or self.nursery)
         self.crews.append(crew)
         return crew
 
