@@ -1,4 +1,4 @@
-"""The recorded log folded twice, as it was and under other settings, each judged by the same labels before it learns.
+"""The recorded log folded twice, as it was and changed, each judged by the same labels before it learns.
 
 Every new example is predicted by the served average of both ways, then folded by both: prequential, like the stream's
 own figures, but without their delay, for a request learns from a label the moment it is judged here.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from learners.bootstrap import Interval
 from learners.fold import fold
 from learners.judged import Judged
 from learners.metrics import Prequential
 from learners.model import Model, served_digest, served_view
-from learners.paired import Paired, in_words
+from learners.paired import Paired
 from learners.predict import predict
 from learners.probe import SKILLS
 from learners.settings import LearningSettings
@@ -28,6 +29,7 @@ from schemas.prediction import Output
 from schemas.training import TrainExample, TrainRequest
 from streams.refold import NotFound
 from streams.requests import Asked
+from streams.without import Without
 
 Outputs = Sequence[Mapping[str, Output]]
 WAYS = ("recorded", "changed")
@@ -43,6 +45,7 @@ class Way:
 
     name: str
     changes: Mapping[str, object]
+    without: Without = field(default_factory=lambda: Without(()))
     model: Model | None = None
     scores: Prequential = field(default_factory=Prequential)
     tracker: Tracker | None = None
@@ -51,7 +54,7 @@ class Way:
     alerts: list[tuple[int, str]] = field(default_factory=list)
     stopped: int | None = None
     seconds: float = 0.0
-    snapshots: dict[int, bytes] = field(default_factory=dict)
+    snapshots: dict[str, bytes] = field(default_factory=dict)
 
     def answers(self, inputs: Sequence[TrainExample]) -> Outputs:
         """What the served average says of ``inputs`` now."""
@@ -89,18 +92,21 @@ def compare(
     requests: Callable[[], Iterable[Asked]],
     changes: Mapping[str, object],
     *,
+    without: Without | None = None,
     stop_early: bool = False,
     stopping: StoppingSettings = DEFAULT,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Compared:
-    """Fold what ``requests`` gives under its own settings and with ``changes`` to them.
+    """Fold what ``requests`` gives under its own settings and with ``changes`` to them, or ``without`` somebody.
 
-    With ``stop_early`` the second way ends where ``learners.stopping`` says so, of its probe or else of its prequential
-    skill, and goes on being judged. A reset goes back to a way's own snapshot. Raises ConfigurationError for changes
-    that cannot be, NotFound where there is no genesis.
+    Labels of those who are left out judge neither way. With ``stop_early`` the second way ends where
+    ``learners.stopping`` says so, of its probe or else of its prequential skill, and goes on being judged. A reset goes
+    back to a way's own snapshot. Raises ConfigurationError for changes that cannot be, NotFound where there is no
+    genesis.
     """
-    wanted = {_offset(one.manifest) for one in requests() if one.manifest.kind == "reset"}
-    ways, paired, met, count = _begun(changes), Paired((), 2), set[str](), 0
+    wanted = {one.manifest.version for one in requests() if one.manifest.kind == "reset"}
+    left = without or Without(())
+    ways, paired, met, count = _begun(changes, left), Paired((), 2), set[str](), 0
     for asked in requests():
         count += 1
         if asked.manifest.kind == "genesis":
@@ -108,14 +114,15 @@ def compare(
                 tasks = LearningSettings.from_dict(asked.manifest.settings or {}).tasks
             except ConfigurationError:  # of the log itself: the worker passed over it, too
                 continue
-            ways, paired, met = _begun(changes, Tracker(tasks), Tracker(tasks)), Paired(tasks, 2), set()
+            ways, paired, met = _begun(changes, left, Tracker(tasks), Tracker(tasks)), Paired(tasks, 2), set()
         if asked.manifest.kind == "step":
-            _judge(ways, paired, _fresh(asked.manifest, met))
+            _judge(ways, paired, [example for example in _fresh(asked.manifest, met) if example not in left])
         for way in ways:
             if way.stopped is None:
                 begun = clock()
-                _fold(way, asked, wanted)
+                _fold(way, asked)
                 way.seconds += clock() - begun
+        _keep(ways, wanted)
         if stop_early and _is_over(ways[1], stopping):
             ways[1].stopped = ways[1].model.steps if ways[1].model else 0
     if ways[0].model is None:
@@ -123,9 +130,11 @@ def compare(
     return Compared(ways, paired, count)
 
 
-def _begun(changes: Mapping[str, object], one: Tracker | None = None, other: Tracker | None = None) -> tuple[Way, Way]:
+def _begun(
+    changes: Mapping[str, object], without: Without, one: Tracker | None = None, other: Tracker | None = None
+) -> tuple[Way, Way]:
     """Both ways before their first request."""
-    return Way(WAYS[0], {}, tracker=one), Way(WAYS[1], dict(changes), tracker=other)
+    return Way(WAYS[0], {}, tracker=one), Way(WAYS[1], dict(changes), without, tracker=other)
 
 
 def changed(settings: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
@@ -153,38 +162,44 @@ def _judge(ways: tuple[Way, Way], paired: Paired, examples: Sequence[TrainExampl
         paired.add(example.input.session, example.labels, answers)
 
 
-def _fold(way: Way, asked: Asked, wanted: set[int]) -> None:
+def _fold(way: Way, asked: Asked) -> None:
     """Fold one request in a way of its own; what the worker passes over is passed over."""
-    manifest, id_ = asked.manifest, asked.id
+    left = way.without.kept(asked)
+    if left is None:
+        way.model = replace(way.model, next_offset=asked.offset + 1) if way.model else None
+        return
+    manifest, id_ = left.manifest, left.id
     if manifest.kind == "genesis" and way.changes:
         settings = LearningSettings.from_dict(changed(manifest.settings or {}, way.changes)).to_dict()
         id_ = f"{id_}+{json.dumps(way.changes, sort_keys=True)}"
         manifest = manifest.model_copy(update={"settings": settings})
     try:
         way.model, report = fold(
-            way.model, manifest, asked.weights, id_, asked.offset, lambda version: _kept(way, version)
+            way.model, manifest, left.weights, id_, asked.offset, partial(kept_snapshot, way.snapshots)
         )
     except (BadEvent, ModelRefused):
         return
-    if way.model.next_offset in wanted:
-        way.snapshots[way.model.next_offset] = snapshot(way.model)
     way.alerts += [(way.model.steps, alert) for alert in report.event.alerts]
     if report.event.probe:
         way.asked = report.event.probe
         way.probe = bounded([*way.probe, (way.model.steps, float(way.model.state["probe.history"][-1]))])
 
 
-def _kept(way: Way, version: str) -> bytes:
+def _keep(ways: tuple[Way, Way], wanted: set[str | None]) -> None:
+    """Keep a snapshot of each way where a reset goes back to: it names a version of the recorded one."""
+    recorded = ways[0].model
+    if recorded is not None and recorded.version in wanted:
+        for way in ways:
+            if way.model is not None:
+                way.snapshots[recorded.version] = snapshot(way.model)
+
+
+def kept_snapshot(kept: Mapping[str, bytes], version: str) -> bytes:
+    """The snapshot ``kept`` of ``version``. Raises ModelRefused."""
     try:
-        return way.snapshots[int(version.rpartition(":")[2])]
-    except (KeyError, ValueError) as error:
+        return kept[version]
+    except KeyError as error:
         raise ModelRefused(f"there was no version {version} to go back to") from error
-
-
-def _offset(reset: TrainRequest) -> int:
-    """The offset that a reset goes back to; -1 of a version that cannot be."""
-    last = (reset.version or "").rpartition(":")[2]
-    return int(last) if last.isdecimal() else -1
 
 
 def _is_over(way: Way, stopping: StoppingSettings) -> bool:
@@ -202,39 +217,3 @@ def _is_over(way: Way, stopping: StoppingSettings) -> bool:
 def digest(way: Way) -> str | None:
     """The digest of what a way serves in the end."""
     return served_digest(way.model) if way.model else None
-
-
-def to_json(found: Compared, seed: int = 0) -> dict[str, object]:
-    """Both ways as one JSON object: by task their prequential figures, the difference and what it shows."""
-    tasks: dict[str, dict[str, object]] = {}
-    for task, metrics, window in rows(found):
-        at = found.difference(task, seed)
-        tasks[task] = {
-            **{name: {"all": metrics[n], "window": window[n]} for n, name in enumerate(WAYS)},
-            "mcc_difference": at and {**at._asdict(), "shows": in_words(at)},
-        }
-    return {"requests": found.requests, "ways": {way.name: _told(way, seed) for way in found.ways}, "tasks": tasks}
-
-
-def rows(found: Compared) -> Iterator[tuple[str, list[dict[str, float]], list[dict[str, float]]]]:
-    """Each task with both ways' figures over all labels and over the last window."""
-    summaries = [way.scores.summary() for way in found.ways]
-    for task in summaries[0]:
-        both = [summary.get(task, {}) for summary in summaries]
-        yield task, [one.get("all", {}) for one in both], [one.get("window", {}) for one in both]
-
-
-def _told(way: Way, seed: int) -> dict[str, object]:
-    model = way.model
-    return {
-        "changes": dict(way.changes),
-        "version": model.version if model else None,
-        "digest": digest(way),
-        "steps": model.steps if model else 0,
-        "seconds": round(way.seconds, 3),
-        "stopped": way.stopped,
-        "probe": dict(way.asked),
-        "probe_history": [[step, round(score, 5)] for step, score in way.probe],
-        "alerts": [list(one) for one in way.alerts],
-        "targets": [one.to_dict() for one in way.tracker.report(seed)] if way.tracker else [],
-    }

@@ -1,4 +1,4 @@
-"""Two folds of one log side by side, for people: rows, sentences, plots."""
+"""Two folds of one log side by side, to be read: rows, sentences, plots, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from learners.paired import in_words
 from learners.probe import SKILLS
 from streams.charts import curves
-from streams.compare import WAYS, Compared, digest, rows
+from streams.compare import WAYS, Compared, Way, digest
 
 
 def task_rows(found: Compared) -> list[tuple[str, ...]]:
@@ -63,3 +63,39 @@ def drawn(found: Compared) -> Mapping[str, str]:
     if all(len(points) > 1 for points in history.values()):
         plots["fold-probe"] = curves("the frozen probe", "steps", "mean skill over tasks", history)
     return plots
+
+
+def to_json(found: Compared, seed: int = 0) -> dict[str, object]:
+    """Both ways as one JSON object: by task their prequential figures, the difference and what it shows."""
+    tasks: dict[str, dict[str, object]] = {}
+    for task, metrics, window in rows(found):
+        at = found.difference(task, seed)
+        tasks[task] = {
+            **{name: {"all": metrics[n], "window": window[n]} for n, name in enumerate(WAYS)},
+            "mcc_difference": at and {**at._asdict(), "shows": in_words(at)},
+        }
+    return {"requests": found.requests, "ways": {way.name: _told(way, seed) for way in found.ways}, "tasks": tasks}
+
+
+def rows(found: Compared) -> Iterator[tuple[str, list[dict[str, float]], list[dict[str, float]]]]:
+    """Each task with both ways' figures over all labels and over the last window."""
+    summaries = [way.scores.summary() for way in found.ways]
+    for task in summaries[0]:
+        both = [summary.get(task, {}) for summary in summaries]
+        yield task, [one.get("all", {}) for one in both], [one.get("window", {}) for one in both]
+
+
+def _told(way: Way, seed: int) -> dict[str, object]:
+    model = way.model
+    return {
+        "changes": dict(way.changes),
+        "version": model.version if model else None,
+        "digest": digest(way),
+        "steps": model.steps if model else 0,
+        "seconds": round(way.seconds, 3),
+        "stopped": way.stopped,
+        "probe": dict(way.asked),
+        "probe_history": [[step, round(score, 5)] for step, score in way.probe],
+        "alerts": [list(one) for one in way.alerts],
+        "targets": [one.to_dict() for one in way.tracker.report(seed)] if way.tracker else [],
+    }

@@ -44,7 +44,9 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Published:
+class Published:
+    """What the topics say of one version. Of a delta the last two are unknown."""
+
     version: str
     next_offset: int
     digest: str
@@ -94,7 +96,7 @@ def check(
 ) -> Checked:
     """Fold to ``version`` (``latest`` for the newest) and hold the result against what was published of it."""
     fix_threads()
-    published = _published(broker, tenant, model, version)
+    published = published_as(broker, tenant, model, version)
     found, read = refold(broker, blobs, tenant, model, published.next_offset, on_progress)
     return Checked(
         version=published.version,
@@ -108,8 +110,9 @@ def check(
     )
 
 
-def _published(broker: Broker, tenant: str, model: str, version: str) -> _Published:
-    """The checkpoint of ``version``, or else the delta that ends there; of ``latest`` the one that goes further."""
+def published_as(broker: Broker, tenant: str, model: str, version: str) -> Published:
+    """What was published as ``version``: its checkpoint, or else the delta that ends there; as ``latest`` whichever of
+    the two goes further. Raises NotFound."""
     if version == "latest":
         found = [_of(e.data) for t in FOLLOWED if (e := last_event(broker, t, tenant, model)) is not None]
         if found:
@@ -121,12 +124,12 @@ def _published(broker: Broker, tenant: str, model: str, version: str) -> _Publis
     raise NotFound(f"{version} of {tenant}/{model} was not published, or has left retention; see `currere model list`")
 
 
-def _of(data: object) -> _Published:
+def _of(data: object) -> Published:
     match data:
         case Checkpoint():
-            return _Published(data.version, data.next_offset, data.digest, data.trained_digest, data.fingerprint)
+            return Published(data.version, data.next_offset, data.digest, data.trained_digest, data.fingerprint)
         case Delta():
-            return _Published(data.version, data.b, data.digest, None, None)
+            return Published(data.version, data.b, data.digest, None, None)
     raise TypeError(f"{type(data).__name__} says nothing of a version")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from learners.tracker import Standing
     from streams.checkpoints import Kept
     from streams.engines.broker import Broker
+    from streams.explain import Explained, Source
+    from streams.requests import Asked
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The versions of a model, and how good one is.")
@@ -143,6 +145,75 @@ def evaluate(
             show_table((name, "f1", "n"), [(c, f"{s['f1']:.3f}", f"{s['n']:,}") for c, s in per_class.items()])
     if standings:
         show_table(("target", "goal", "value", "95 % interval", "judged", "met"), map(_standing, standings))
+
+
+@app.command()
+def explain(
+    version: Version,
+    since: Annotated[str | None, typer.Option(help="only what was folded since this version: LINEAGE:OFFSET")] = None,
+    top: Annotated[int, typer.Option(min=1, help="show the first so many of each list")] = 20,
+    source: Annotated[Path | None, typer.Option("--from", help="requests of `fold --save`, in place of Kafka")] = None,
+    kafka: Kafka = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """List the events behind a version, and the share that each had in what the model was told.
+
+    The share is of summed sample weights, not of influence. What was taken back since is marked: it stays in the model
+    until the log is folded without it. With --from, nobody knows what was taken back.
+
+    Example: currere model explain latest --top 10
+    """
+    from streams.checkpoints import parsed
+    from streams.explain import explain as explained
+    from streams.explain import to_json, wanted
+    from streams.requests import in_file, in_log
+    from streams.withdrawn import withdrawn
+
+    begin = parsed(since)[1] or 0 if since else 0
+    settings, broker = _connected(kafka, tenant)
+    with progress_bar("records") as bar:
+        task = bar.add_task("reading", total=None, note="")
+
+        def requests() -> Iterable[Asked]:
+            if source is not None:
+                return in_file(source)
+            return in_log(broker, settings.tenant, settings.model, on_progress=progress)
+
+        def progress(done: int, all: int) -> None:
+            bar.update(task, completed=done, total=all)
+
+        if source is not None:
+            lineage, until = parsed(version)
+            found = explained(requests, until, begin, lineage)
+        else:
+            until, lineage = wanted(broker, settings.tenant, settings.model, version)
+            gone = withdrawn(broker, settings.tenant, settings.model)
+            found = explained(requests, until, begin, lineage, gone)
+    if as_json:
+        show_json(to_json(found, top))
+    else:
+        _show_explained(found, top)
+
+
+def _show_explained(found: Explained, top: int) -> None:
+    from streams.explain import PARTIES
+
+    typer.echo(f"{found.version}: {len(found.sources):,} events in {found.steps:,} steps; {found.asked:,} only asked")
+    for party in PARTIES:
+        totals = list(found.totals(party).items())[:top]
+        show_table((party, "events", "share"), [(name or "-", f"{n:,}", f"{s:.2%}") for name, (n, s) in totals])
+    columns = ("share", "event", "learner", "rater", "labels", "new", "again", "replayed", "")
+    show_table(columns, [_source(one) for one in found.sources[:top]])
+    if found.gone:
+        typer.echo(f"{found.gone:.2%} was taken back since; `currere fold --without` shows a model without it")
+
+
+def _source(one: Source) -> tuple[str, ...]:
+    example, numbers = one.example, (f"{one.new:.4f}", f"{one.again:.4f}", f"{one.replayed:,}")
+    labels = ", ".join(f"{task} {said(value)}" for task, value in example.labels.items())
+    who = (example.input.learner or "-", example.rater)
+    return (f"{one.share:.3%}", example.interaction, *who, labels, *numbers, one.gone)
 
 
 def _standing(one: Standing) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from builders import MODEL, TENANT
 from test_cli_app import run
 from trainlog import train_log
 
+from learners.snapshot import served_from_snapshot
 from streams.cli import MISUSE
 from streams.requests import in_file, in_log, save
 
@@ -67,10 +68,50 @@ def test_saving_writes_the_requests_and_compares_nothing(
     assert [one.id for one in in_file(other)] == [one.id for one in in_file(Path(requests))]
 
 
+def test_a_fold_without_somebody_says_what_moved_and_writes_the_model_that_it_comes_to(
+    requests: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "without.safetensors"
+    code, told, _ = run(capsys, "fold", "--from", requests, "--without", "event:e3", "--out", str(out), "--json")
+    found = json.loads(told)
+    assert (code, found["clean"], found["same"], found["examples"]) == (0, True, False, {"event:e3": 1})
+    assert served_from_snapshot(out.read_bytes()).digest() == found["digest"]
+
+
+def test_people_are_told_who_was_left_out_and_that_nothing_is_left(
+    requests: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "fold", "--from", requests, "--without", "event:e3", "--without", "learner:nobody")
+    assert code == 0
+    assert "event:e3: 1 examples left out" in out
+    assert "learner:nobody: nothing in the log" in out
+    assert "folded 0, probe 0, met 0" in out
+
+
+def test_a_version_is_explained_from_a_file_of_requests(requests: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "model", "explain", "latest", "--from", requests, "--top", "3", "--json")
+    found = json.loads(out)
+    assert (code, found["events"], len(found["top"])) == (0, 2 * STEPS, 3)
+    assert found["by"]["rater"] == [{"rater": "ann", "events": 2 * STEPS, "share": 1.0}]
+
+
+def test_people_get_the_events_of_a_version_in_a_table(requests: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "model", "explain", "latest", "--from", requests)
+    assert code == 0
+    assert f"{2 * STEPS} events in {STEPS} steps" in out
+
+
+def test_a_version_that_never_was_cannot_be_explained(requests: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "model", "explain", "another:3", "--from", requests)
+    assert code == 1
+    assert "not another" in err
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [("--set", "learning.dims=2"), ("--set", "memory.capacity=9"), ("--limit", "3"), ("--set", "learning.dim=zero")],
-)
+    [("--set", "learning.dims=2"), ("--set", "memory.capacity=9"), ("--limit", "3"), ("--set", "learning.dim=zero"),
+     ("--without", "ann"), ("--without", "rater:bo", "--set", "learning.dim=2"), ("--out", "plain.safetensors")],
+)  # fmt: skip
 def test_what_cannot_be_asked_is_misuse(
     requests: str, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:

@@ -17,7 +17,8 @@ from learners.stopping import StoppingSettings
 from learners.tally import ClassTally
 from schemas.errors import ConfigurationError
 from schemas.training import TrainRequest
-from streams.compare import changed, compare, to_json
+from streams.compare import changed, compare, digest
+from streams.contrast import to_json
 from streams.refold import NotFound, refold
 from streams.requests import Asked, in_file, in_log, save
 
@@ -92,6 +93,14 @@ def test_a_reset_goes_back_to_each_ways_own_snapshot() -> None:
         assert way.model is not None
         assert whole.model is not None
         assert served_view(way.model).digest() == served_view(whole.model).digest()
+
+
+def test_a_reset_to_a_version_of_another_lineage_is_passed_over_by_both_ways() -> None:
+    asked = requests(4)
+    manifest = TrainRequest(kind="reset", model=MODEL, seed=0, reason="test", version="another:3")
+    found = compare(lambda: [*asked, Asked("reset", 5, manifest, {})], {"dim": 2})
+    for way, whole in zip(found.ways, compare(lambda: asked, {"dim": 2}).ways, strict=True):
+        assert digest(way) == digest(whole)
 
 
 def test_a_way_that_stops_early_learns_no_more_and_is_judged_on() -> None:
