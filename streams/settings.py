@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     task_names: tuple[str, ...] | None = Field(None, description="those of the tasks to learn; default: all")
     consent: Literal["opt-out", "opt-in"] = Field("opt-out", description="learn unless refused, or only if granted")
     horizon_days: float = Field(JOIN_HORIZON_DAYS, gt=0, description="how long feedback and interaction wait, days")
+    engine: Literal["kafka", "faust"] = Field("kafka", description="what polls: faust needs the extra of that name")
+    faust_options: dict[str, object] = Field({}, description="settings of Faust's own, where they lose nothing")
     group_protocol: Literal["classic", "consumer"] = Field("classic", description="consumer: KIP-848, Kafka 4")
     session_timeout_ms: int | None = Field(None, description="classic protocol only; default 10,000 ms")
     instance: str | None = Field(None, description="static group member; keeps its partitions through a restart")

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from schemas.errors import CurrereError
+from schemas.errors import ConfigurationError, CurrereError
 from streams.assembly import Workshop, connect_store
 from streams.blobs import Blobs
 from streams.clock import wall_clock
+from streams.engines.engine import Engine
 from streams.engines.kafka import EngineSettings, KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Runner
@@ -47,6 +48,19 @@ def engine_settings(settings: Settings, role: str) -> EngineSettings:
         batch=settings.batch if role != "worker" else min(settings.batch, WORKER_BATCH),
         tick_s=min(max(settings.request_wait_s / 2, 0.02), 0.5) if role != "session" else 0.5,
     )
+
+
+def engine_of(role: str, shop: Workshop, broker: KafkaBroker, assign: Callable[[int], Runner]) -> Engine:
+    """The engine that the settings name, for ``role``. Raises ConfigurationError if it is not installed, or refuses."""
+    settings, polls = shop.settings, engine_settings(shop.settings, role)
+    inputs = ROLES[role].inputs
+    if settings.engine == "kafka":
+        return KafkaEngine(broker, inputs, assign, polls, shop.metrics, role, shop.clock)
+    try:
+        from streams.engines.faust import FaustEngine
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(f"engine = faust: {missing}; pip install 'currere[roles,faust]'") from missing
+    return FaustEngine(broker, inputs, assign, polls, shop.metrics, role, shop.clock, settings.faust_options)
 
 
 def owner_of(role: str, shop: Workshop) -> Owner:
@@ -101,8 +115,7 @@ class RoleProcess:
         store, blobs = connect_store(self.settings), Blobs(self.settings.blobs)
         shop = Workshop(self.settings, broker, store, blobs, metrics, clock)
         assign, close = self.own(self.role, shop)
-        polls = engine_settings(self.settings, self.role)
-        engine = KafkaEngine(broker, ROLES[self.role].inputs, assign, polls, metrics, self.role, clock)
+        engine = engine_of(self.role, shop, broker, assign)
         health = self._serve(engine, metrics)
         guard = threading.Thread(target=self._guard, args=(engine,), name="guard", daemon=True)
         guard.start()
@@ -119,16 +132,16 @@ class RoleProcess:
         if self._stalled:
             raise Stalled(f"{self.role}: {self._stalled}")
 
-    def _judge(self, engine: KafkaEngine) -> Verdict:
+    def _judge(self, engine: Engine) -> Verdict:
         return verdict(engine.vitals, time.monotonic(), Limits(stall_s=self.settings.stall_s))
 
-    def _serve(self, engine: KafkaEngine, metrics: Metrics) -> HealthServer | None:
+    def _serve(self, engine: Engine, metrics: Metrics) -> HealthServer | None:
         if self.settings.metrics_port is None:
             return None
         roles = {self.role: lambda: self._judge(engine)}
         return HealthServer(metrics, roles, self.settings.metrics_host, self.settings.metrics_port)
 
-    def _guard(self, engine: KafkaEngine) -> None:
+    def _guard(self, engine: Engine) -> None:
         """Standing still is not health: end the process, so that another takes its partitions."""
         while not self.stop.wait(1.0):
             engine.metrics.gauge("poll_age_seconds", time.monotonic() - engine.vitals.polled, role=self.role)

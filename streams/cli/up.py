@@ -26,6 +26,7 @@ def up(
     kafka: Annotated[str | None, typer.Option(help="bootstrap servers")] = None,
     redis: Annotated[str | None, typer.Option(help="URL of Redis")] = None,
     blobs: Annotated[str | None, typer.Option(help="where snapshots lie: file://DIR or s3://BUCKET/PREFIX")] = None,
+    engine: Annotated[str | None, typer.Option(help="what polls Kafka: kafka, or faust (extra `faust`)")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="serve /metrics and /healthz here (one role only)")] = None,
     verbose: Annotated[bool, typer.Option(help="log every assignment")] = False,
 ) -> None:
@@ -43,7 +44,7 @@ def up(
         raise ConfigurationError(f"there is no role {unknown[0]!r}; the roles are {', '.join(ROLES)}")
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = load(kafka=kafka, redis=redis, blobs=blobs, metrics_port=metrics_port)
+    settings = load(kafka=kafka, redis=redis, blobs=blobs, engine=engine, metrics_port=metrics_port)
     stop = stop_on_signals()
     where = f"kafka {settings.kafka}, redis {without_secrets(settings.redis)}, tenant {settings.tenant}"
     typer.echo(f"currere: {', '.join(chosen)} on {where}; SIGTERM or Ctrl-C drains and ends", err=True)
@@ -56,7 +57,8 @@ def up(
         raise ConfigurationError("metrics_port serves one role; run each role by itself, or leave it out")
     from streams.supervisor import Supervisor
 
-    given = {"CURRERE_KAFKA": settings.kafka, "CURRERE_REDIS": settings.redis, "CURRERE_BLOBS": settings.blobs}
+    passed_on = {"kafka": settings.kafka, "redis": settings.redis, "blobs": settings.blobs, "engine": settings.engine}
+    given = {f"CURRERE_{name.upper()}": value for name, value in passed_on.items()}
     supervisor = Supervisor(chosen, given, arguments=["--verbose"] * verbose, ports=True, on_death=_tell_of_death)
     supervisor.run(stop, _tell_when_ready(supervisor))
     typer.echo("currere: drained", err=True)
