@@ -34,6 +34,8 @@ NO_LEADER_YET = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,  # the broker was restarted, and we ask with what we knew of it before
+    KafkaError.UNKNOWN_LEADER_EPOCH,
 )
 LOG = logging.getLogger("streams.kafka")  # librdkafka's lines go here instead of to standard error
 
