@@ -20,6 +20,7 @@ from streams.blobs import Blobs
 from streams.engines.broker import Broker
 from streams.engines.lanes import Runner
 from streams.engines.shard import RoleAt, ShardRunner
+from streams.engines.tries import Care
 from streams.metrics import Metrics, RoleMetrics
 from streams.settings import Settings
 
@@ -61,13 +62,13 @@ class Workshop:
 
     def owner(self, at: RoleAt) -> Callable[[int], Runner]:
         """How a partition of a role is taken: a token, then what the log already holds, then work."""
-        producer = self.broker.producer()
+        producer, care = self.broker.producer(), Care(uuid.uuid4().hex)
 
         def assign(partition: int) -> ShardRunner:
             shard = Shard(at.tenant, at.role, partition)
             counts = self.broker.partitions()
             metrics = RoleMetrics(self.metrics, at.role)
-            runner = ShardRunner(at, shard, self.store, producer, counts, metrics, uuid.uuid4().hex)
+            runner = ShardRunner(at, shard, self.store, producer, counts, metrics, uuid.uuid4().hex, care)
             runner.recover(self.broker)
             return runner
 

@@ -19,6 +19,7 @@ from pydantic_settings import (
 from schemas.errors import ConfigurationError
 from schemas.topics import JOIN_HORIZON_DAYS
 from streams.changes import check_names
+from streams.failpoints import ENVIRONMENT
 
 PREFIX = "CURRERE_"
 FILE = "currere.toml"
@@ -88,7 +89,7 @@ def load(**overrides: object) -> Settings:
     Raises:
         ConfigurationError: an unknown key, a value out of range, or settings that contradict one another.
     """
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {ENVIRONMENT}
     unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known and "_TEST_" not in n)
     if unknown:
         raise ConfigurationError(f"unknown setting {unknown[0]} in the environment; `currere settings` lists all")

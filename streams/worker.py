@@ -27,6 +27,7 @@ from schemas.event import Data, Event
 from schemas.model import Checkpoint, Delta
 from schemas.topics import Topic
 from schemas.training import TrainRequest
+from streams import failpoints
 from streams.blobs import Blobs, BlobUnavailable
 from streams.clock import passed
 from streams.engines.broker import Broker, Producer
@@ -178,6 +179,7 @@ class Worker:
             self._snapshot(self.model)
 
     def _delta(self, model: Model) -> None:
+        failpoints.pass_by(failpoints.BETWEEN_STEP_AND_DELTA, self.producer.flush)
         parts = delta_parts(model, self.changes, self._delta_from, model.next_offset, self.model_name)
         arrivals = ",".join(map(str, self._arrivals)).encode()
         for number, part in enumerate(parts):
@@ -200,6 +202,7 @@ class Worker:
         content = snapshot(model)
         path = f"{self.tenant}/{self.model_name}/{model.lineage}/{model.next_offset}.safetensors"
         self._snapshot_at = self.clock()
+        failpoints.pass_by(failpoints.BETWEEN_DELTA_AND_SNAPSHOT)
         try:
             uri = self.blobs.put(path, content)
         except BlobUnavailable as error:

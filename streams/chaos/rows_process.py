@@ -1,30 +1,106 @@
-"""Rows about processes: killed, stopped, raced, replaced."""
+"""Rows about processes that die: at random, at each named step of a batch, again and again, by a poison."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
+from schemas import codec, topics
+from schemas.interaction import Interaction, Payload
+from schemas.prediction import DeadLetter
+from streams import failpoints
 from streams.chaos.matrix import Row
 from streams.chaos.stand import Stand
+from streams.client import event, message_of
+from streams.engines.tries import MOST
 from streams.roles import ROLES
+
+KILLS_A_ROUND = 3
+KILLS_IN_A_ROW = 50
+MOMENTS = 12  # at most so many passages before a step at which a role is killed
 
 
 def killed(role: str, here: Stand) -> None:
     """SIGKILL of one role, three times, each after a seeded number of outcomes."""
     crew = here.start(*ROLES)
     here.play()
-    for _ in range(3):
+    for _ in range(KILLS_A_ROUND):
         here.reach(role, here.random.randint(3, 12))
         crew.kill(role)
         here.recovered("restart", role)
 
 
-ROWS = tuple(
-    Row(
-        f"kill-{role}",
-        f"SIGKILL of {role} at work, three times",
-        "it is started again and goes on where it was",
-        partial(killed, role),
+def killed_at(step: str, here: Stand) -> None:
+    """A role kills itself at ``step``; which role and which passage is seeded."""
+    role = "worker" if step in failpoints.OF_THE_WORKER else here.random.choice(("session", "curate"))
+    passage = here.random.randint(2, MOMENTS) if step != failpoints.BETWEEN_SNAPSHOT_AND_CHECKPOINT else 2
+    others = here.start(*(other for other in ROLES if other != role))
+    doomed = here.start(role, instance="doomed", failpoint=f"{step}:{passage}")
+    here.play()
+    here.wait_until(lambda: doomed.deaths, f"{role} comes by {step} for the {passage}th time")
+    here.recovered("restart", role)
+    here.must(doomed.deaths == [(role, -9)], f"{role} died of something else: {doomed.deaths}")
+    here.must(not others.deaths, f"others died, too: {others.deaths}")
+
+
+def fifty_kills(here: Stand) -> None:
+    """Fifty SIGKILLs of seeded roles, each as soon as the one before works again."""
+    crew = here.start(*ROLES)
+    here.play()
+    for _ in range(KILLS_IN_A_ROW):
+        role = here.random.choice(sorted(ROLES))
+        here.reach(role, here.random.randint(1, 3))
+        crew.kill(role)
+        here.recovered("restart", role)
+    here.must(len(crew.deaths) == KILLS_IN_A_ROW, f"{len(crew.deaths)} deaths, {KILLS_IN_A_ROW} kills")
+
+
+def poison(here: Stand) -> None:
+    """An interaction that kills the session role whenever it is about to be decided."""
+    bad = f"poison-{here.seed}"
+    here.start("curate", "worker")
+    doomed = here.start("session", instance="doomed", failpoint=f"{failpoints.POISON}:{bad}")
+    here.play()
+    here.reach("session", here.random.randint(10, 60))
+    begun = time.time()
+    made = event(Interaction(session=f"session-{bad}", role="teacher", payload=Payload(text="Why?")),
+                 tenant=here.settings.tenant, source="chaos", id=bad)  # fmt: skip
+    producer = here.broker.producer()
+    producer.send(message_of(made, here.broker.partitions()), lambda offset, error: None)
+    producer.flush(10.0)
+    letters = topics.dlq(topics.INTERACTION)
+    here.wait_until(lambda: here.records(letters), f"{bad} is led aside; it killed {len(doomed.deaths)} times")
+    here.recovered("outage", "session")
+    (letter,) = here.records(letters)
+    found = codec.decode_data(DeadLetter, letter.value or b"")
+    here.note("seconds_to_quarantine", letter.timestamp_ms / 1000 - begun)
+    here.note("deaths", len(doomed.deaths))
+    here.must(found.reason == "poison", f"the letter says {found.reason}: {found.detail}")
+    here.must(MOST <= len(doomed.deaths) <= MOST + 2, f"it killed {len(doomed.deaths)} times, not about {MOST}")
+
+
+def at_random(role: str) -> Row:
+    """The row of a role that is killed at work."""
+    injects = f"SIGKILL of {role} at {KILLS_A_ROUND} seeded moments"
+    return Row(f"kill-{role}", injects, "it is started again and goes on where it was", partial(killed, role))
+
+
+def at_step(step: str) -> Row:
+    """The row of a named step."""
+    who = "worker" if step in failpoints.OF_THE_WORKER else "session or curate"
+    return Row(
+        f"kill-{step}",
+        f"{who} kills itself {step.replace('-', ' ')}, at a seeded passage",
+        "what was decided stays so, and leaves once",
+        partial(killed_at, step),
+        {"snapshot_steps": 5} if who == "worker" else {},
     )
-    for role in ROLES
-)
+
+
+ROWS = (
+    *map(at_random, ROLES),
+    *map(at_step, (*failpoints.OF_A_SHARD, *failpoints.OF_THE_WORKER)),
+    Row("poison", "an event that kills the session role whenever it is about to be decided",
+        f"after {MOST} tries alone it is a dead letter `poison`, and the rest of its partition flows", poison),
+    Row("fifty-kills", f"{KILLS_IN_A_ROW} SIGKILLs of seeded roles, one after the other", "as one kill", fifty_kills),
+)  # fmt: skip

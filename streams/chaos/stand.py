@@ -17,6 +17,7 @@ from learners.model import served_digest
 from schemas import topics
 from schemas.errors import BrokerError, CurrereError
 from schemas.topics import Topic
+from streams import failpoints
 from streams.assembly import connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
@@ -96,7 +97,8 @@ class Crew:
 
     def _died(self, role: str, status: int) -> None:
         self.deaths.append((role, status))
-        self.environment.pop("CURRERE_FAILPOINT", None)  # it was for that life only
+        if not self.environment.get(failpoints.ENVIRONMENT, "").startswith(failpoints.POISON):
+            self.environment.pop(failpoints.ENVIRONMENT, None)  # it was for that life only
 
     def _tend(self) -> None:
         try:
@@ -188,7 +190,7 @@ class Stand:
         chosen = self.settings.model_copy(update={"instance": instance, **settings})
         environment = environment_of(chosen.model_dump(mode="json", exclude_none=True))
         if failpoint is not None:
-            environment["CURRERE_FAILPOINT"] = failpoint
+            environment[failpoints.ENVIRONMENT] = failpoint
         logs = self.folder / "logs" / f"{len(self.crews)}-{instance}"
         crew = Crew(roles, environment, logs, nursery or self.nursery)
         self.crews.append(crew)

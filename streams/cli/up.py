@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import ConfigurationError
+from streams import failpoints
 from streams.settings import load
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def up(
     where = f"kafka {settings.kafka}, redis {without_secrets(settings.redis)}, tenant {settings.tenant}"
     typer.echo(f"currere: {', '.join(chosen)} on {where}; SIGTERM or Ctrl-C drains and ends", err=True)
     if len(chosen) == 1:
+        failpoints.arm(os.environ.get(failpoints.ENVIRONMENT))
         from streams.up import RoleProcess
 
         RoleProcess(chosen[0], settings, stop, give_up=end_soon).run()

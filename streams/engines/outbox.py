@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
+from streams import failpoints
 from streams.engines.broker import Producer
 from streams.message import Message
 
@@ -76,7 +77,10 @@ class Outbox:
         """Send what was added last."""
         first = self._first + len(self._entries) - len(added)
         for number, outgoing in enumerate(added, start=first):
+            if number > first:
+                failpoints.pass_by(failpoints.BETWEEN_OUTPUTS, self._producer.flush)
             self._producer.send(outgoing, self._acknowledge(number))
+        failpoints.pass_by(failpoints.BEFORE_ACKNOWLEDGEMENT, self._producer.flush)
         self._producer.poll()
 
     def _acknowledge(self, number: int) -> Callable[[int | None, str | None], None]:

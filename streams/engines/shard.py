@@ -18,10 +18,12 @@ from schemas.errors import BadEvent, BrokerError
 from schemas.event import Data, Event
 from schemas.topics import BY_NAME
 from state.store import Commit, Delete, Put, Shard, Store, Write
+from streams import failpoints
 from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
+from streams.engines.tries import MOST, TRIES, Care, Mark, poisoned, suspected
 from streams.message import Message, Record
 from streams.metrics import RoleMetrics
 from streams.processor import Batch, Input, Output, Processor, dead_letter, message, waiting_key
@@ -67,9 +69,11 @@ class ShardRunner:
         partitions: Mapping[str, int],
         metrics: RoleMetrics,
         token: str,
+        care: Care | None = None,
     ) -> None:
         self.at, self.shard, self.store, self.producer = at, shard, store, producer
         self.partitions, self.metrics, self.token = partitions, metrics, token
+        self.care = care or Care(token)
         self._left = store.take(shard, token)
         self.offsets: dict[str, int] = dict(self._left.offsets)
         self.outbox = Outbox(producer, self._left.known)
@@ -77,6 +81,9 @@ class ShardRunner:
         self.held: set[Origin] = set()
         self.said: set[str] = set()
         self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
+        self._careful = True  # until the first batch is decided
+        self._suspicion: Mark | None = None  # what an earlier owner had begun
+        self._marked = False
         self._counted = self._asked = -inf  # when entries were counted, and what is due was asked; wall clock
 
     @property
@@ -90,7 +97,9 @@ class ShardRunner:
         search = Search(at.source, at.outputs, at.inputs, self.shard.partition, at.processor.quoted)
         found = read_own(broker, search, self._left.known, self.partitions, {m.id for m in left})
         news = self._undecided(found.by_cause)
-        marks = self._read_now([HELD, SAID])
+        marks = self._read_now([HELD, SAID, TRIES])
+        self._suspicion = Mark.read(marks.get(TRIES))
+        self._marked = self._suspicion is not None
         held = {Origin.parse(line) for line in _lines(marks.get(HELD))} | set(news)
         said = set(_lines(marks.get(SAID)))
         self.said = said | found.uncaused
@@ -120,14 +129,44 @@ class ShardRunner:
         while self.unacknowledged > MOST_UNACKNOWLEDGED:  # back-pressure: the log is slower than we are
             self.producer.flush(0.1)
             self._raise_failure()
-        began_at = dict(self.offsets)
         records = [record for record in records if record.origin.offset >= self._next(record.origin)]
-        inputs, letters = self._decode(records)
+        if self._careful and records:
+            with self.care.turn:
+                return self._decide_with_care(records, now, due_limit)
+        return self._decide(records, now, due_limit)
+
+    def _decide_with_care(self, records: Sequence[Record], now: float, due_limit: int) -> int:
+        """The first batch of an assignment, marked; one by one what a batch held that an earlier process began."""
+        found, rest = self._suspicion, list(records)
+        if found is not None:
+            singly, rest = suspected(found, records)
+            for record in singly:
+                found = found.on(record, self.care.process)
+                poison = found.count > MOST
+                if not poison:
+                    self._leave(found)
+                self._decide([record], now, due_limit, poison)
+            self._suspicion = found
+            if not rest:
+                return len(records)  # what is left of that batch comes with the next
+        self._leave(Mark(self.care.process, {**self.offsets, **next_offsets(rest)}))
+        self._decide(rest, now, due_limit)
+        self._careful = False
+        return len(records)
+
+    def _leave(self, mark: Mark) -> None:
+        self._commit(Commit(self.offsets, [mark.put()]))
+        self._marked = True
+
+    def _decide(self, records: Sequence[Record], now: float, due_limit: int, poison: bool = False) -> int:
+        began_at = dict(self.offsets)
+        inputs, letters = self._decode(records, poison)
         seed = _seed(self.shard, began_at)
         met = self.held & {record.origin for record in records}
         wanted = met | self._waiting
         values, due = self._read(Batch(inputs, now, seed), wanted, now, due_limit)
         batch = Batch(inputs, now, seed, due, _sent(wanted, values))
+        failpoints.meet(input_.event.id for input_ in inputs)
         plan = self.at.processor.run(batch, values)
         outputs = [*(letter for letter in letters if letter.causes[0] not in batch.sent), *plan.outputs]
         outputs = [output for output in outputs if output.causes or output.id not in self.said]
@@ -137,10 +176,15 @@ class ShardRunner:
         writes = [*plan.writes, *(Delete(f"{SENT}{origin}") for origin in sorted(decided))]
         if decided and decided == self.held:
             writes.append(Delete(HELD))
+        if self._marked and records:
+            writes.append(Delete(TRIES))
         if records or writes or messages:
             after = {**began_at, **next_offsets(records)}
+            failpoints.pass_by(failpoints.BEFORE_COMMIT)
             self._commit(Commit(after, writes), messages)
+            failpoints.pass_by(failpoints.AFTER_COMMIT)
             self.offsets = after
+            self._marked = self._marked and not records
             self.held -= decided
             self._waiting = wanted - decided
             self.outbox.send(messages)
@@ -187,12 +231,14 @@ class ShardRunner:
     def _read_now(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return self.store.read(self.shard, self.token, self.offsets, keys).found if keys else {}
 
-    def _decode(self, records: Sequence[Record]) -> tuple[list[Input], list[Output]]:
+    def _decode(self, records: Sequence[Record], poison: bool) -> tuple[list[Input], list[Output]]:
         inputs, letters = [], []
         for record in records:
             try:
                 if (record.header("ce_tenant") or self.at.tenant) != self.at.tenant:
                     continue  # topics are shared: another tenant's roles take it
+                if poison:
+                    raise poisoned(record)
                 event = decode(BY_NAME[record.origin.topic], record.headers, record.value)
                 self.at.screen(event, record)
                 inputs.append(Input(record.origin, event, record))
