@@ -56,7 +56,7 @@ def infra(folder: Path) -> Iterator[Infra]:
         except (BrokerFailed, RedisFailed) as failure:
             raise ConfigurationError(str(failure)) from failure
         with broker, store, Proxy(store.port) as to_redis:
-            yield Infra(
+            found = Infra(
                 kafka=broker.bootstrap,
                 redis=f"redis://{to_redis.address}/0",
                 own_broker=broker,
@@ -65,6 +65,10 @@ def infra(folder: Path) -> Iterator[Infra]:
                 disk=disk,
                 redis_server=store,
             )
+            try:
+                yield found
+            finally:
+                found.redis_server.stop()  # a replica may have taken over
 
 
 def infra_of(here: Stand) -> Infra:
