@@ -35,6 +35,7 @@ MOST_UNACKNOWLEDGED = 5_000  # outputs on their way before a shard waits
 DUE_EVERY_S = 10.0  # how often a resident shard asks what is due
 COUNT_EVERY_S = 5.0  # how often the entries in the store are counted
 CHUNK = 1_000  # adopted inputs a commit
+FLUSH_S = 5.0  # for what this process sent before to arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,12 @@ class ShardRunner:
         return self.outbox.unacknowledged
 
     def recover(self, broker: Broker) -> None:
-        """Adopt what the log already holds, then send what the last owner had decided and not sent."""
+        """Adopt what the log already holds, then send what the last owner had decided and not sent.
+
+        Raises BrokerError: what this process sent as a former owner is still on its way, and could not be adopted.
+        """
+        if missing := self.producer.flush(FLUSH_S):
+            raise BrokerError(f"{self.shard}: {missing} outputs of before are not acknowledged; waiting for them")
         at, left = self.at, [Message.unpack(packed) for packed in self._left.outbox]
         search = Search(at.source, at.outputs, at.inputs, self.shard.partition, at.processor.quoted)
         found = read_own(broker, search, self._left.known, self.partitions, {m.id for m in left})

@@ -372,6 +372,36 @@ def test_two_rollbacks_in_a_row_are_no_worse_than_one(log: MemoryLog, store: Mem
     assert by_topic(log) == before
 
 
+class SlowProducer(MemoryProducer):
+    """A producer whose messages are on their way until somebody waits for them."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log)
+        self.on_their_way: list[tuple[Message, Acknowledged]] = []
+
+    def send(self, message: Message, on_ack: Acknowledged) -> None:
+        self.on_their_way.append((message, on_ack))
+
+    def flush(self, timeout_s: float) -> int:
+        for message, on_ack in self.on_their_way:
+            super().send(message, on_ack)
+        self.on_their_way.clear()
+        return super().flush(timeout_s)
+
+
+def test_what_a_process_had_on_its_way_when_the_store_went_back_is_adopted_by_it_too(
+    log: MemoryLog, store: MemoryStore
+) -> None:
+    append(log, *LESSON)
+    producer, then = SlowProducer(log), store.snapshot()
+    Host(log, store, session_role(), producer).drain()
+    assert producer.on_their_way
+    store.restore(then)
+    Host(log, store, session_role(Teller(0.9)), producer).drain()
+    producer.flush(0.0)
+    assert by_topic(log) == undisturbed(*LESSON)
+
+
 def test_records_that_were_decided_are_passed_over(log: MemoryLog, store: MemoryStore) -> None:
     append(log, *LESSON)
     host = Host(log, store, session_role())
