@@ -23,7 +23,7 @@ from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
-from streams.engines.tries import MOST, TRIES, Care, Mark, poisoned, suspected
+from streams.engines.tries import TRIES, Care, Mark, poisoned
 from streams.message import Message, Record
 from streams.metrics import RoleMetrics
 from streams.processor import Batch, Input, Output, Processor, dead_letter, message, waiting_key
@@ -83,8 +83,7 @@ class ShardRunner:
         self.said: set[str] = set()
         self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
         self._careful = True  # until the first batch is decided
-        self._suspicion: Mark | None = None  # what an earlier owner had begun
-        self._marked = False
+        self._mark = Mark()  # of what is begun and not known to be decided
         self._counted = self._asked = -inf  # when entries were counted, and what is due was asked; wall clock
 
     @property
@@ -104,8 +103,7 @@ class ShardRunner:
         found = read_own(broker, search, self._left.known, self.partitions, {m.id for m in left})
         news = self._undecided(found.by_cause)
         marks = self._read_now([HELD, SAID, TRIES])
-        self._suspicion = Mark.read(marks.get(TRIES))
-        self._marked = self._suspicion is not None
+        self._mark = Mark.read(marks.get(TRIES)) or Mark()
         held = {Origin.parse(line) for line in _lines(marks.get(HELD))} | set(news)
         said = set(_lines(marks.get(SAID)))
         self.said = said | found.uncaused
@@ -138,33 +136,27 @@ class ShardRunner:
         records = [record for record in records if record.origin.offset >= self._next(record.origin)]
         if self._careful and records:
             with self.care.turn:
-                return self._decide_with_care(records, now, due_limit)
-        return self._decide(records, now, due_limit)
-
-    def _decide_with_care(self, records: Sequence[Record], now: float, due_limit: int) -> int:
-        """The first batch of an assignment, marked; one by one what a batch held that an earlier process began."""
-        found, rest = self._suspicion, list(records)
-        if found is not None:
-            singly, rest = suspected(found, records)
-            for record in singly:
-                found = found.on(record, self.care.process)
-                poison = found.count > MOST
-                if not poison:
-                    self._leave(found)
-                self._decide([record], now, due_limit, poison)
-            self._suspicion = found
-            if not rest:
-                return len(records)  # what is left of that batch comes with the next
-        self._leave(Mark(self.care.process, {**self.offsets, **next_offsets(rest)}))
-        self._decide(rest, now, due_limit)
-        self._careful = False
+                self._decide_with_care(records, now, due_limit)
+        else:
+            self._decide(records, now, due_limit)
         return len(records)
 
-    def _leave(self, mark: Mark) -> None:
-        self._commit(Commit(self.offsets, [mark.put()]))
-        self._marked = True
+    def _decide_with_care(self, records: Sequence[Record], now: float, due_limit: int) -> None:
+        """Batches are marked until one is decided and nothing is suspected; what is suspected is decided one by one."""
+        suspects, rest = self._mark.suspected(records)
+        for record in suspects:
+            mark = self._mark.trying(record, self.care.process)
+            if not mark.is_poison(record):
+                self._commit(Commit(self.offsets, [mark.put()]))
+            self._mark = mark.decided(record)
+            self._decide([record], now, due_limit, mark.is_poison(record))
+        if rest:
+            self._mark = self._mark.begun(rest)
+            self._commit(Commit(self.offsets, [self._mark.put()]))
+            self._decide(rest, now, due_limit)
+        self._careful = not (rest and self._mark.passed(self.offsets))
 
-    def _decide(self, records: Sequence[Record], now: float, due_limit: int, poison: bool = False) -> int:
+    def _decide(self, records: Sequence[Record], now: float, due_limit: int, poison: bool = False) -> None:
         began_at = dict(self.offsets)
         inputs, letters = self._decode(records, poison)
         seed = _seed(self.shard, began_at)
@@ -182,21 +174,19 @@ class ShardRunner:
         writes = [*plan.writes, *(Delete(f"{SENT}{origin}") for origin in sorted(decided))]
         if decided and decided == self.held:
             writes.append(Delete(HELD))
-        if self._marked and records:
-            writes.append(Delete(TRIES))
+        after = {**began_at, **next_offsets(records)}
+        if self._careful and records:
+            writes.append(self._mark.after(after))
         if records or writes or messages:
-            after = {**began_at, **next_offsets(records)}
             failpoints.pass_by(failpoints.BEFORE_COMMIT)
             self._commit(Commit(after, writes), messages)
             failpoints.pass_by(failpoints.AFTER_COMMIT)
             self.offsets = after
-            self._marked = self._marked and not records
             self.held -= decided
             self._waiting = wanted - decided
             self.outbox.send(messages)
         self.metrics.batch(records, outputs, plan.gauges)
         self._count(now)
-        return len(records)
 
     def beat(self) -> None:
         """An empty commit: compare token and offsets while idle, and trim what was acknowledged. Raises as process."""

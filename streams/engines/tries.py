@@ -2,8 +2,8 @@
 
 The first batch after an assignment is marked in the store before it is decided, and unmarked by the commit that decides
 it. A successor that finds the mark decides what that batch held record by record, each with a mark of its own. A record
-that another process has been at ``MOST`` times, and none lived to commit it, is a dead letter ``poison``; the rest of
-its partition flows. It costs one small commit an assignment, and one a record while there is a suspicion.
+that ``MOST`` processes were at alone, and none lived to commit, is a dead letter ``poison``; the rest of its partition
+flows. It costs one small commit an assignment, and one a record while there is a suspicion.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from schemas.errors import BadEvent
-from state.store import Put
+from state.store import Delete, Offsets, Put, Write
 from streams.message import Record
 
 TRIES = "tries"  # the key of the mark
@@ -34,43 +34,68 @@ class Care:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """``process`` has begun something that goes up to the offsets ``until``: a batch, or for the ``count``-th time the
-    single record ``at``."""
+    """Records below the offsets ``until`` were begun, and are not known to be decided.
 
-    process: str
-    until: Mapping[str, int]
-    at: str = ""
-    count: int = 0
+    ``tried`` says of single ones how often, and by which process last: only one that has died counts as a try.
+    """
+
+    until: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, value: bytes | None) -> Mark | None:
+        """The mark that was stored, if any."""
+        return None if value is None else cls(**json.loads(value))
 
     def put(self) -> Put:
         """The write that leaves this mark."""
         return Put(TRIES, json.dumps(asdict(self)).encode())
 
-    @classmethod
-    def read(cls, value: bytes | None) -> Mark | None:
-        """The inverse."""
-        return None if value is None else cls(**json.loads(value))
+    def after(self, offsets: Offsets) -> Write:
+        """The write that belongs to a commit up to ``offsets``: nothing is left to suspect, or this mark stays."""
+        return Delete(TRIES) if self.passed(offsets) else self.put()
 
-    def suspects(self, record: Record) -> bool:
-        """Whether ``record`` may be what ended the process that left this mark."""
-        return record.origin.offset < self.until.get(f"{record.origin.topic}/{record.origin.partition}", 0)
+    def passed(self, offsets: Offsets) -> bool:
+        """Whether all that was begun is decided."""
+        return all(offsets.get(place, 0) >= end for place, end in self.until.items())
 
-    def on(self, record: Record, process: str) -> Mark:
-        """The mark for ``record`` alone, tried by ``process``; only another process that died counts as a try."""
-        tried = self.count if self.at == str(record.origin) else 0
-        again = tried == 0 or self.process != process
-        return Mark(process, self.until, str(record.origin), tried + again)
+    def suspected(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+        """Those of ``records`` that may be what ended a process, and the others."""
+        suspects: list[Record] = []
+        others: list[Record] = []
+        for record in records:
+            suspect = record.origin.offset < self.until.get(_place(record), 0)
+            (suspects if suspect else others).append(record)
+        return suspects, others
+
+    def begun(self, records: Sequence[Record]) -> Mark:
+        """This mark with a batch that is begun."""
+        until = dict(self.until)
+        for record in records:
+            until[_place(record)] = max(until.get(_place(record), 0), record.origin.offset + 1)
+        return replace(self, until=until)
+
+    def trying(self, record: Record, process: str) -> Mark:
+        """This mark with ``record`` alone begun by ``process``."""
+        count, by = self.tried.get(str(record.origin), (0, ""))
+        return replace(self, tried={**self.tried, str(record.origin): (count + (by != process), process)})
+
+    def decided(self, record: Record) -> Mark:
+        """This mark once ``record`` is decided."""
+        return replace(self, tried={at: tried for at, tried in self.tried.items() if at != str(record.origin)})
+
+    def is_poison(self, record: Record) -> bool:
+        """Whether ``record`` has been tried too often."""
+        return self.tried.get(str(record.origin), (0, ""))[0] > MOST
 
 
 def poisoned(record: Record) -> BadEvent:
     """Why ``record`` is led aside."""
     return BadEvent(
-        f"{MOST} processes ended while they decided {record.origin}; see the role's log of that time, mend it, retry",
+        f"{MOST} processes ended while they decided {record.origin} alone; mend what their logs say, then retry",
         "poison",
     )
 
 
-def suspected(mark: Mark, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Those of ``records`` to be decided singly, and the rest."""
-    singly = [record for record in records if mark.suspects(record)]
-    return singly, [record for record in records if not mark.suspects(record)]
+def _place(record: Record) -> str:
+    return f"{record.origin.topic}/{record.origin.partition}"
