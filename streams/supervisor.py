@@ -71,7 +71,7 @@ class Supervisor:
 
     def tend(self) -> None:
         """Start again what has died. Raises RoleDied after ``most_deaths``."""
-        for child in self.children.values():
+        for child in list(self.children.values()):
             status = child.process.poll()
             if status is None:
                 continue

@@ -13,7 +13,7 @@ from streams.audit import Audit
 from streams.chaos.servers import Servers, shared
 from streams.chaos.stand import Stand
 
-ROOMS = ("rows_process",)  # modules of this package, each with its ROWS
+ROOMS = ("rows_process", "rows_group")  # modules of this package, each with its ROWS
 
 
 @dataclass(frozen=True, slots=True)

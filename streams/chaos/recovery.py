@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,11 +35,14 @@ class Recovery(NamedTuple):
 class Watch:
     """Looks for the first outcome of ``role`` after ``at_s`` (epoch seconds), by the log's own append times."""
 
-    def __init__(self, broker: Broker, role: str, tenant: str, at_s: float) -> None:
+    def __init__(
+        self, broker: Broker, role: str, tenant: str, at_s: float, partitions: Collection[int] | None = None
+    ) -> None:
         self._broker, self._topic, self._tenant, self._at_s = broker, OUTCOME[role].name, tenant, at_s
-        self._next = {p: broker.ends(self._topic, p)[1] for p in range(broker.partitions()[self._topic])}
-        # what was published between the end of the fault and this line is found, too
-        self._next = {p: self._begin(p, end) for p, end in self._next.items()}
+        places: Collection[int] = range(broker.partitions()[self._topic])
+        if partitions is not None and OUTCOME[role].per_session:  # written in the partition that it is the outcome of
+            places = partitions
+        self._next = {place: self._begin(place) for place in places}
 
     def seconds(self) -> float | None:
         """From ``at_s`` to that outcome; None: there is none yet. Raises BrokerError."""
@@ -54,8 +57,8 @@ class Watch:
             self._next[partition] = end
         return min(found) / 1000 - self._at_s if found else None
 
-    def _begin(self, partition: int, end: int) -> int:
-        return min(self._broker.offset_at(self._topic, partition, int(self._at_s * 1000)), end)
+    def _begin(self, partition: int) -> int:
+        return self._broker.offset_at(self._topic, partition, int(self._at_s * 1000))
 
 
 def quantiles(seconds: Sequence[float]) -> dict[str, float | int]:

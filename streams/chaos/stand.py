@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final
+from urllib.request import urlopen
 
 from learners.model import served_digest
 from schemas import topics
@@ -39,6 +41,7 @@ PATIENCE_S = 60.0
 LOOKS_S = 0.05
 ENDLESS = 1_000_000  # interactions, of which a round plays the first few hundred
 PER_S = 80.0
+LAG = re.compile(r'^currere_lag_records\{partition="(\d+)"', re.MULTILINE)
 SMALL: Final = {"buckets": 4096, "dim": 4, "hidden": 8}
 SETTINGS: Final[Mapping[str, object]] = {
     "partitions": 2,
@@ -89,6 +92,24 @@ class Crew:
     def kill(self, role: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a role's process."""
         os.kill(self.pid(role), how)
+
+    def lose(self, role: str) -> float:
+        """Kill a role's process and never start it again; returns when it was dead, epoch seconds."""
+        child = self.supervisor.children.pop(role)
+        child.process.kill()
+        child.process.wait()
+        return time.time()
+
+    def partitions(self, role: str) -> set[int]:
+        """Those that a role's process owns and has read of, as its metrics say; none of a role that is not here."""
+        child = self.supervisor.children.get(role)
+        if child is None or child.port is None:
+            return set()
+        try:
+            with urlopen(f"http://127.0.0.1:{child.port}/metrics", timeout=2.0) as answer:
+                return {int(found) for found in LAG.findall(answer.read().decode())}
+        except OSError:
+            return set()
 
     def stop(self) -> None:
         """Drain and stop the roles."""
@@ -230,13 +251,21 @@ class Stand:
             self.must(time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}")
             pause.wait(LOOKS_S)
 
-    def recovered(self, kind: Kind, *roles: str, at_s: float | None = None, patience_s: float = PATIENCE_S) -> None:
+    def recovered(
+        self,
+        kind: Kind,
+        *roles: str,
+        at_s: float | None = None,
+        partitions: Collection[int] | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         """Wait until each of ``roles`` has published again since the fault's end, by default now; note the seconds.
 
-        Somebody must be playing. Raises DoesNotHold after ``patience_s``.
+        Somebody must be playing. ``partitions`` are those that changed hands, where others went on at work. Raises
+        DoesNotHold after ``patience_s``.
         """
         at_s = time.time() if at_s is None else at_s
-        waiting = {role: Watch(self.broker, role, self.settings.tenant, at_s) for role in roles}
+        waiting = {role: Watch(self.broker, role, self.settings.tenant, at_s, partitions) for role in roles}
 
         def all_back() -> bool:
             for role, watch in list(waiting.items()):
