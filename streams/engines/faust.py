@@ -12,8 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import cast
 
 from aiokafka.errors import KafkaError
@@ -127,8 +126,7 @@ class FaustEngine:
         deadline = time.monotonic() + self.settings.drain_s
         for partition in list(self._lanes.lanes):
             await asyncio.to_thread(self._tenure.let_go, partition, deadline)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._tell(), LEAVE_S)
+        await _at_most(LEAVE_S, self._tell())
         for partition in self._assigned or ():
             self._tenure.forget(partition)
 
@@ -161,8 +159,7 @@ class FaustEngine:
             raise BrokerError(f"{self.role}: {error}") from error
         finally:
             await asyncio.to_thread(self._lanes.close, self.settings.drain_s)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._app.stop(), self.settings.drain_s + LEAVE_S)
+            await _at_most(self.settings.drain_s + LEAVE_S, self._app.stop())
 
     def _raise_failure(self) -> None:
         if self._fatal is not None:
@@ -229,3 +226,13 @@ class FaustEngine:
 
     def _on_batch(self, seconds: float) -> None:
         self.metrics.observe("batch_seconds", seconds, role=self.role)
+
+
+async def _at_most(seconds: float, doing: Coroutine[None, None, object]) -> None:
+    """Wait for ``doing``, but no longer than that; whatever it ends with, who leaves goes on leaving."""
+    task = asyncio.ensure_future(doing)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        LOG.info("while leaving: %r", error)

@@ -20,6 +20,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
+from faust.tables import TableManager
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -225,6 +226,15 @@ class NoProducer(BootStrategy):
     """Outputs leave through the outbox and an idempotent producer; Faust's is not idempotent outside a transaction."""
 
     enable_kafka_producer = False
+
+
+class NoTables(TableManager):
+    """State is in the store. Faust's own manager gives an app a second to declare tables before it joins the group."""
+
+    async def on_start(self) -> None:
+        """Join at once."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class RoleApp(faust.App):

@@ -19,6 +19,7 @@ from yarl import URL
 
 from schemas.errors import ConfigurationError
 from schemas.topics import MAX_MESSAGE_BYTES
+from streams.engines.faust_app import NoTables
 from streams.engines.kafka import EngineSettings
 
 FREE = frozenset(  # what a team may set: it changes how fast or how patient, never what is read
@@ -114,6 +115,7 @@ def options(settings: EngineSettings, address: str, given: Mapping[str, object])
         "stream_buffer_maxsize": settings.batch,
         "key_serializer": "raw",
         "value_serializer": "raw",
+        "TableManager": NoTables,
         "web_enabled": False,
         "autodiscover": False,
         **{name: value for name, value in given.items() if name in FREE},
