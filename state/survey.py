@@ -49,16 +49,17 @@ def survey(
     url: str, tenant: str, cluster: bool = False, timeout_s: float = 5.0, clock: Callable[[], float] = time.time
 ) -> StoreFound:
     """What is found at ``url``. Raises ConfigurationError: no such URL; StoreUnavailable: it does not answer."""
-    with _connected(url, cluster, timeout_s) as client:
-        nodes = _nodes(client)
+    with connected(url, cluster, timeout_s) as client:
+        found = nodes(client)
         return StoreFound(
-            tuple(_node(name, node, clock) for name, node in nodes.items()),
-            dict(shard for node in nodes.values() for shard in _shards(node, tenant)),
+            tuple(_node(name, node, clock) for name, node in found.items()),
+            dict(shard for node in found.values() for shard in shards(node, tenant)),
         )
 
 
 @contextmanager
-def _connected(url: str, cluster: bool, timeout_s: float) -> Iterator[redis.Redis | RedisCluster]:
+def connected(url: str, cluster: bool, timeout_s: float) -> Iterator[redis.Redis | RedisCluster]:
+    """A client that is closed in the end. Raises ConfigurationError, StoreUnavailable: also for what is asked of it."""
     address = without_secrets(url)
     try:
         connect = RedisCluster.from_url if cluster else redis.Redis.from_url
@@ -74,7 +75,8 @@ def _connected(url: str, cluster: bool, timeout_s: float) -> Iterator[redis.Redi
         raise StoreUnavailable(f"store at {address}: {error}; start the server or mend the address") from error
 
 
-def _nodes(client: redis.Redis | RedisCluster) -> dict[str, redis.Redis]:
+def nodes(client: redis.Redis | RedisCluster) -> dict[str, redis.Redis]:
+    """The servers that take writes, by name."""
     if isinstance(client, redis.Redis):
         return {"store": client}
     primaries = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py has no types here
@@ -93,7 +95,8 @@ def _node(name: str, node: redis.Redis, clock: Callable[[], float]) -> NodeFound
     return NodeFound(name, info, settings, seconds + microseconds / 1e6 - (asked + heard) / 2, heard - asked)
 
 
-def _shards(node: redis.Redis, tenant: str) -> Iterator[tuple[Shard, Offsets]]:
+def shards(node: redis.Redis, tenant: str) -> Iterator[tuple[Shard, Offsets]]:
+    """The shards of ``tenant`` on one server."""
     for key in node.scan_iter(match=f"currere:{{{tenant}:*:meta", count=1_000):
         found = META.fullmatch(_text(key))
         if found is None:

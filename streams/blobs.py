@@ -49,15 +49,27 @@ class Blobs:
         """The blob at ``uri``, checked. Raises BlobUnavailable: absent, torn, or other content."""
         if not uri.startswith(f"{self.url}/"):
             raise BlobUnavailable(f"{uri} does not lie under {self.url}; point the setting `blobs` at its store")
-        try:
-            content = bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())
-        except FAULTS as error:
-            raise BlobUnavailable(f"{uri}: {_short(error)}") from error
+        content = self._read(uri)
         if len(content) != size:
             raise BlobUnavailable(f"{uri} has {len(content):,} bytes, its event says {size:,}")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise BlobUnavailable(f"{uri} has another sha256 than its event says")
         return content
+
+    def look(self, uri: str) -> bytes | None:
+        """What lies at ``uri``, whatever it is; None if nothing does. Raises BlobUnavailable: it cannot be known."""
+        try:
+            return self._read(uri)
+        except BlobUnavailable as error:
+            if isinstance(error.__cause__, FileNotFoundError) or not uri.startswith(f"{self.url}/"):
+                return None
+            raise
+
+    def _read(self, uri: str) -> bytes:
+        try:
+            return bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())
+        except FAULTS as error:
+            raise BlobUnavailable(f"{uri}: {_short(error)}") from error
 
     def delete(self, uri: str) -> None:
         """Remove the blob at ``uri``; it may be absent. Raises BlobUnavailable."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from schemas import codec, topics
+from schemas import topics
 from schemas.envelope import Origin
-from schemas.errors import BadEvent
 from schemas.topics import Topic
 from streams.chain import Chain, follow
 from streams.engines.broker import Broker
-from streams.hearing import Heard, pairs
+from streams.hearing import Heard
 from streams.ledger import (
     NONE,
     Attributes,
@@ -30,33 +27,20 @@ from streams.ledger import (
     readable,
 )
 from streams.message import Record
+from streams.quotes import Quotes
+from streams.requested import Requested, manifest_of, next_offset
 
 EXAMPLE = topics.EXAMPLE.name
 DECIDED = (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE, topics.TRAIN_REQUEST)  # each record has an outcome
-
-
-@dataclass(slots=True)
-class FoldedIds:
-    """Which examples the fold takes: the first record of a request's id, and of an example's id in a lineage."""
-
-    seen: set[int] = field(default_factory=set)
-
-    def fresh(self, kind: str, request: int, new: Sequence[int]) -> list[int]:
-        """Those of ``new`` that this request makes the model learn from."""
-        if request in self.seen:
-            return []
-        if kind == "genesis":
-            self.seen = set()
-        found = [id_ for id_ in dict.fromkeys(new) if id_ not in self.seen]
-        self.seen.update((request, *new))
-        return [] if kind == "probe" else found  # what is set aside is never learned from
 
 
 class Books:
     """The accounts of one model: read whole when built.
 
     ``since`` says, by topic/partition, at which offsets this tenant's roles began; by default at the beginning. Ends of
-    inputs are taken before those of outcomes, so that no outcome of an input in view is missed.
+    inputs are taken before those of outcomes, so that no outcome of an input in view is missed. ``ahead`` are outcomes
+    of inputs that came later than that, ``remembered_since_ms`` is since when the log holds all outcomes (epoch
+    milliseconds): before it, retention has taken some.
     """
 
     def __init__(self, broker: Broker, tenant: str, model: str, since: Mapping[str, int] | None = None) -> None:
@@ -66,21 +50,16 @@ class Books:
         self.ends: dict[str, Ends] = ends_of(broker, [t.name for t in (*DECIDED, *others)], self.since)
         self.ledgers = {topic.name: Ledger(topic.name, self.ends[topic.name]) for topic in DECIDED}
         self.once: dict[str, Once] = defaultdict(Once)
-        self.findings = Findings()
+        self.findings, self.ahead = Findings(), Findings()
         self.dead_letters: Counter[str] = Counter()
         self.fates: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.requests: dict[int, int] = {}  # by id, the offset of its first record
-        self.dead_requests: set[int] = set()
-        self.replayed: Counter[str] = Counter()  # by task/class, what requests repeated
         self.fed_ms = {p: np.zeros(max(end - start, 0), np.int64) for p, (start, end) in self.ends[EXAMPLE].items()}
         self.heard = Heard()
-        self._examples: dict[int, Origin] = {}  # by id, where its first record stands
-        self._knew: dict[int, int] = {}  # by id, the next offset of the model that predicted
-        self._fresh: dict[int, list[int]] = {}  # by a request's offset, what the fold takes of it
-        self._folded = FoldedIds()
-        self._last_applied = -1
+        self.quotes = Quotes()
+        self.requested = Requested(self.findings, self.quotes, not self.cut(topics.EXAMPLE), self._decide)
 
+        self.remembered_since_ms = self._remembered_since()
         self._read()
         self.chain = self._chain()
 
@@ -88,8 +67,11 @@ class Books:
         for topic in (topics.INTERACTION, topics.FEEDBACK):
             for record in self.all(topic):
                 self.ledgers[topic.name].came(record)
+                if topic is topics.FEEDBACK:
+                    self.quotes.feedback(attributes(record).id, record.value)
         for record in self.all(topics.PREDICTION):
-            self._outcome(record, attributes(record))
+            if self._outcome(record, attributes(record)):
+                self.quotes.prediction(record.value)
         for record in self.all(topics.DRIFT):
             if self._first(record, attributes(record)) and (data := readable(record.value)).get("model") == self.model:
                 self.heard.drift(data)
@@ -129,9 +111,15 @@ class Books:
         """Enter an outcome; whether it is one, and the first of its id."""
         if not self._first(record, said):
             return False
+        if not said.origins:
+            self.findings.add("unfounded", record.origin, f"{said.id} is the outcome of nothing")
         for origin in said.origins:
             ledger = self.ledgers.get(origin.topic)
             if ledger is not None:
+                if ledger.lacks(origin):
+                    self.findings.add(
+                        "unfounded", record.origin, f"{said.id} is the outcome of {origin}, which never was"
+                    )
                 self._decide(ledger, origin, record, said)
         return True
 
@@ -140,7 +128,7 @@ class Books:
         before = ledger.decide(origin, outcome, record.timestamp_ms)
         if before in (NONE, outcome):
             return
-        if before in self.requests and outcome in self.requests:
+        if before in self.requested.requests and outcome in self.requested.requests:
             self.findings.add("repeated-example", origin, f"is in a second request, {what}; the fold passes it over")
         else:
             self.findings.add("two-outcomes", origin, f"has a second outcome: {what}")
@@ -148,13 +136,15 @@ class Books:
     def _example(self, record: Record) -> None:
         ledger, said = self.ledgers[topics.EXAMPLE.name], attributes(record)
         ledger.came(record)
-        known = hashed(said.id) in self._examples
+        known = hashed(said.id) in self.requested.examples
         if not self._outcome(record, said):
             if known:
                 ledger.excuse(record.origin)  # a repetition; curate gives it a fate or a dead letter if it sees it
             return
         id_, data = hashed(said.id), readable(record.value)
-        self._examples[id_], self._knew[id_] = record.origin, next_offset(data.get("predicted_by"))
+        self.requested.examples[id_], self.requested.knew[id_] = record.origin, next_offset(data.get("predicted_by"))
+        if (wrong := self.quotes.example(id_, data)) is not None:
+            self.findings.add("misquoted", record.origin, f"{said.id} quotes {wrong}")
         if data.get("kind") in ("judgement", "retraction"):
             ledger.excuse(record.origin)
         if data.get("kind") == "label":
@@ -173,57 +163,17 @@ class Books:
                 self.dead_letters[str(data.get("reason"))] += 1
 
     def _request(self, record: Record) -> None:
-        ledger, said = self.ledgers[topics.TRAIN_REQUEST.name], attributes(record)
         manifest = manifest_of(record)
-        if manifest.get("model", self.model) != self.model:
-            return
-        ledger.came(record)
-        request, first = hashed(said.id), self._first(record, said)
-        if request in self.requests:
-            ledger.excuse(record.origin)  # a repetition; the fold passes it over, with a step or without
-        ids = {id_: str(one["id"]) for id_, one in examples_in(manifest, "new").items()}
-        if first:
-            self.requests[request] = record.origin.offset
-            self._place(record, said, ids)
-            for one in examples_in(manifest, "replayed").values():
-                self.replayed.update(f"{task}/{value}" for task, value in pairs(one.get("labels")))
-        if ledger.outcome(record.origin) != NONE:
-            self.dead_requests.add(request)
-            return  # a dead letter changes nothing
-        self._fresh[record.origin.offset] = self._folded.fresh(str(manifest.get("kind")), request, list(ids))
-
-    def _place(self, record: Record, said: Attributes, ids: dict[int, str]) -> None:
-        """Each new example of a request has its place there."""
-        ledger, placed = self.ledgers[topics.EXAMPLE.name], set()
-        for id_, name in ids.items():
-            origin = self._examples.get(id_)
-            if origin is None:
-                if not self.cut(topics.EXAMPLE):
-                    self.findings.add("unfounded", record.origin, f"{name} is no record of {topics.EXAMPLE.name}")
-                continue
-            placed.add(origin)
-            self._decide(ledger, origin, record, said)
-            if self._knew[id_] > record.origin.offset:
-                self.findings.add("peeked", origin, f"was predicted by a model that had learned {name}")
-        if len(placed) == len(ids) and placed != set(said.origins):
-            self.findings.add("causes", record.origin, "its causes are not the records of its new examples")
+        if manifest.get("model", self.model) == self.model:
+            self.ledgers[topics.TRAIN_REQUEST.name].came(record)
+            said = attributes(record)
+            first = self._first(record, said)
+            self.requested.request(record, said, manifest, self.ledgers, first)
 
     def _step(self, record: Record) -> None:
         said, data = attributes(record), readable(record.value)
-        if data.get("model", self.model) != self.model or not self._outcome(record, said):
-            return
-        for origin in (origin for origin in said.origins if origin.topic == topics.TRAIN_REQUEST.name):
-            fresh = set(self._fresh.get(origin.offset, ()))
-            listed = data.get("new") if data.get("applied") else None
-            taken = {hashed(id_): id_ for id_ in listed if isinstance(id_, str)} if isinstance(listed, list) else {}
-            for id_ in taken.keys() - fresh:
-                self.findings.add(
-                    "applied-twice", record.origin, f"{taken[id_]} was learned from before, or is not new"
-                )
-            for _ in fresh - taken.keys():
-                self.findings.add("not-applied", record.origin, f"the step left out a new example of {origin}")
-            if data.get("applied"):
-                self._last_applied = max(self._last_applied, origin.offset)
+        if data.get("model", self.model) == self.model and self._outcome(record, said):
+            self.requested.step(record, said, data, self.ledgers[topics.TRAIN_REQUEST.name])
 
     def _chain(self) -> Chain:
         return follow(self.all(topics.CHECKPOINT), self.all(topics.DELTA), self.model, self.findings)
@@ -233,28 +183,15 @@ class Books:
         ends = self.ends[topic.name].items()
         return [place for place, (start, _) in ends if start > self.since.get(f"{topic.name}/{place}", 0)]
 
+    def _remembered_since(self) -> float:
+        first = [-1.0]
+        for topic in (topics.FATE, *topics.DEAD_LETTERS, topics.PREDICTION, topics.EXAMPLE, topics.TRAIN_STEP):
+            for place in self.cut(topic):
+                held = self.broker.read(topic.name, place, *self.ends[topic.name][place])
+                first.append(next((float(record.timestamp_ms) for record in held), float("inf")))
+        return max(first)
+
     def unpublished(self) -> bool:
         """Whether the last step taken is in no delta and no checkpoint."""
         newest = self.chain.newest
-        return self._last_applied >= (newest.last if newest else 0)
-
-
-def manifest_of(record: Record) -> dict[str, Any]:
-    """The manifest of a bulk record; empty if it has none."""
-    try:
-        return readable(codec.manifest(record.value))
-    except BadEvent:
-        return {}
-
-
-def examples_in(manifest: Mapping[str, Any], name: str) -> dict[int, Mapping[str, Any]]:
-    """The examples of a request's list by the hash of their id, each once."""
-    listed = manifest.get(name)
-    whole = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return {hashed(one["id"]): one for one in whole if isinstance(one.get("id"), str)}
-
-
-def next_offset(version: object) -> int:
-    """The next offset in a version ``lineage:next-offset``; 0 for the model before any."""
-    _, _, offset = str(version).rpartition(":")
-    return int(offset) if offset.isdecimal() and len(offset) < 20 else 0
+        return self.requested.last_applied >= (newest.last if newest else 0)

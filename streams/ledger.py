@@ -43,6 +43,11 @@ class Findings:
         if len(self.shown) < MOST_FINDINGS:
             self.shown.append(Finding(kind, str(where), detail))
 
+    def include(self, others: Findings) -> None:
+        """Take in the findings of another part."""
+        self.counts.update(others.counts)
+        self.shown += others.shown[: MOST_FINDINGS - len(self.shown)]
+
 
 def hashed(*parts: str | bytes) -> int:
     """XXH3-64 of ``parts``, never ``NONE``: of a million ids, two fall together once in 37 million audits."""
@@ -134,13 +139,14 @@ class Column:
     outcome: npt.NDArray[np.uint64]
     decided_ms: npt.NDArray[np.int64]
     excused: npt.NDArray[np.bool_]
+    ident: npt.NDArray[np.uint64]
 
     @classmethod
     def between(cls, start: int, end: int) -> Column:
         """A column in which nothing came yet."""
         rows = max(end - start, 0)
-        stamps, none = np.zeros((2, rows), np.int64), np.zeros(rows, np.uint64)
-        return cls(start, np.zeros(rows, bool), stamps[0], none, stamps[1], np.zeros(rows, bool))
+        stamps, none = np.zeros((2, rows), np.int64), np.zeros((2, rows), np.uint64)
+        return cls(start, np.zeros(rows, bool), stamps[0], none[0], stamps[1], np.zeros(rows, bool), none[1])
 
 
 class Ledger:
@@ -156,6 +162,7 @@ class Ledger:
         column = self.columns[record.origin.partition]
         row = record.origin.offset - column.start
         column.came[row], column.arrived_ms[row] = True, record.timestamp_ms
+        column.ident[row] = hashed(attributes(record).id)
         self.records += 1
 
     def excuse(self, origin: Origin) -> None:
@@ -179,6 +186,25 @@ class Ledger:
         column = self.columns[origin.partition]
         return int(column.outcome[origin.offset - column.start])
 
+    def ident(self, origin: Origin) -> int:
+        """The hash of the id of an input that came; ``NONE`` of one that did not, or is out of view."""
+        column = self.columns.get(origin.partition)
+        row = origin.offset - column.start if column else -1
+        return int(column.ident[row]) if column and 0 <= row < len(column.came) else NONE
+
+    def lacks(self, origin: Origin) -> bool:
+        """Whether nothing came where an input should be that retention has not taken."""
+        column = self.columns.get(origin.partition)
+        if column is None:
+            return True
+        row = origin.offset - column.start
+        return row >= len(column.came) or (row >= 0 and not column.came[row])
+
+    def is_ahead(self, origin: Origin) -> bool:
+        """Whether an input lies beyond the view."""
+        column = self.columns.get(origin.partition)
+        return column is not None and origin.offset - column.start >= len(column.came)
+
     def arrived_ms(self, origin: Origin) -> int | None:
         """When the log received an input, epoch milliseconds; None for one that it does not hold."""
         column = self.columns.get(origin.partition)
@@ -190,6 +216,12 @@ class Ledger:
         for partition, column in self.columns.items():
             for row in np.flatnonzero(column.came & ~column.excused & (column.outcome == NONE)):
                 yield Origin(self.topic, partition, column.start + int(row))
+
+    def last_came(self, partition: int) -> int:
+        """The offset of the last input of ``partition``; -1 if there is none."""
+        column = self.columns[partition]
+        rows = np.flatnonzero(column.came)
+        return column.start + int(rows[-1]) if len(rows) else -1
 
     def last_decided(self, partition: int, among: Container[int] | None = None) -> int:
         """The offset of the last input of ``partition`` with an outcome (one of ``among``); -1 if there is none."""

@@ -118,11 +118,11 @@ def _accepted(books: Books) -> tuple[Floats, npt.NDArray[np.int64]]:
     One that is in no request, or in one that could not be used, has an offset that no model reaches.
     """
     never = np.iinfo(np.int64).max
-    usable = {id_: offset for id_, offset in books.requests.items() if id_ not in books.dead_requests}
+    usable = {id_: offset for id_, offset in books.requested.requests.items() if id_ not in books.requested.dead}
     fed, offsets = [], []
     for partition, column in books.ledgers[EXAMPLE].columns.items():
         for ms, outcome in zip(books.fed_ms[partition].tolist(), column.outcome.tolist(), strict=True):
-            if ms and (outcome == NONE or outcome in books.requests):
+            if ms and (outcome == NONE or outcome in books.requested.requests):
                 fed.append(ms / 1000)
                 offsets.append(usable.get(outcome, never))
     return np.array(fed), np.array(offsets, np.int64)

@@ -93,7 +93,7 @@ def _tables(result: RunResult) -> str:
     }  # fmt: skip
     checks: dict[str, object] = {
         "inputs without an outcome": audit.lost, "counted twice": audit.duplicated,
-        "predicted by a model that knew the label": audit.peeked, "faults in what consumers follow": audit.faults,
+        "predicted by a model that knew the label": audit.peeked, "faults in what is published or stored": audit.faults,
         "still at work": audit.pending, "feedback that waits for its interaction": audit.waiting,
         "beyond the log's memory": audit.forgotten, "sent again, counted once": audit.resent,
         "requested again, passed over": audit.repeated_examples,

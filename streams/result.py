@@ -74,7 +74,7 @@ def measure(
         quality=quality(books.heard),
         stages=pace(books),
         memory=memory or {},
-        replayed=dict(books.replayed),
+        replayed=dict(books.requested.replayed),
         settings=settings or {},
         fingerprint=books.chain.fingerprint,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from streams.blobs import Blobs
 from streams.client import message_of
 from streams.curating import curate_role
 from streams.engines.memory import ManualClock, MemoryEngine, MemoryLog
-from streams.message import Record
+from streams.message import Message, Record
 from streams.metrics import Metrics
 from streams.observe import Observer
 from streams.serving import session_role, session_watcher
@@ -24,6 +25,7 @@ from streams.worker import Cadence, Worker
 
 TENANT, MODEL = "oakfield", "default"
 SMALL: dict[str, object] = {"buckets": 4096, "dim": 4, "hidden": 8}
+NEVER = "never-came"
 EVENTS, CHUNK, STEP_S = 160, 20, 0.5
 
 Change = Callable[[Record], Record | None]
@@ -35,6 +37,8 @@ class Lesson:
 
     log: MemoryLog
     observer: Observer
+    store: MemoryStore
+    blobs: Blobs
 
 
 def settings_in(folder: Path) -> Settings:
@@ -44,7 +48,8 @@ def settings_in(folder: Path) -> Settings:
 
 
 def held(folder: Path, seed: int = 0) -> Lesson:
-    """Simulated schools, with a record that nobody can read and one that came twice; until every role is at rest."""
+    """Simulated schools, with a record that nobody can read, one that came twice, and feedback on what never comes;
+    until every role is at rest."""
     settings, clock, metrics = settings_in(folder), ManualClock(1_800_000_000.0), Metrics()
     log = MemoryLog(clock)
     log.create(topics.ALL, partitions_of(settings))
@@ -71,12 +76,22 @@ def held(folder: Path, seed: int = 0) -> Lesson:
         turn()
     log.append(events[0])
     log.append_raw(topics.INTERACTION.name, 0, b"s", b"no event")
+    log.append(astray(next(message for message in events if message.topic == topics.FEEDBACK.name)))
     clock.advance(11.0)
     for _ in range(4):
         turn()
     worker.close(1.0)
     observer.step(0)
-    return Lesson(log, observer)
+    for engine in (session, curate):
+        engine.close()
+    return Lesson(log, observer, store, blobs)
+
+
+def astray(feedback: Message) -> Message:
+    """The same feedback on an interaction that nobody sends."""
+    value = json.dumps({**json.loads(feedback.value), "interaction": NEVER}).encode()
+    headers = tuple((name, b"feedback-astray" if name == "ce_id" else content) for name, content in feedback.headers)
+    return replace(feedback, value=value, headers=headers)
 
 
 def fold(worker: Worker, log: MemoryLog, now: float) -> None:

@@ -1,0 +1,150 @@
+"""What the store holds, held against the topics: offsets, outboxes, and what is remembered of inputs.
+
+It reads what is written under the names of ``state.keys`` and ``state.pending`` as JSON, by itself, and shares nothing
+with who wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from schemas import topics
+from streams.books import Books
+from streams.ledger import Findings, Ledger, hashed, readable
+from streams.message import Message
+from streams.quotes import of_prediction
+
+READS: Mapping[str, tuple[str, ...]] = {
+    "session": (topics.INTERACTION.name, topics.FEEDBACK.name),
+    "curate": (topics.EXAMPLE.name,),
+}
+"""The inputs of each role that keeps its place in the store: those whose every record the audit accounts for."""
+
+
+class Shard(Protocol):
+    """Whose a holding is."""
+
+    @property
+    def role(self) -> str:
+        """The role's name."""
+
+    @property
+    def partition(self) -> int:
+        """Which of its partitions."""
+
+
+class Holding(Protocol):
+    """What one shard holds; see ``state.inventory``."""
+
+    @property
+    def shard(self) -> Shard:
+        """Whose it is."""
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """By topic/partition, up to where its inputs are decided."""
+
+    @property
+    def outbox(self) -> tuple[bytes, ...]:
+        """Outputs that were decided and are perhaps not yet sent, oldest first."""
+
+    @property
+    def values(self) -> Callable[[], Iterator[tuple[str, bytes]]]:
+        """Its values by key."""
+
+
+@dataclass(slots=True)
+class Stock:
+    """The findings about one store. ``read`` counts shards and ``values`` what they hold; ``unsent`` outputs are
+    decided and not yet in the log; ``waiting`` inputs are remembered until what they judge comes, or their turn."""
+
+    books: Books
+    findings: Findings
+    at_rest: bool
+    read: int = 0
+    values: int = 0
+    unsent: int = 0
+    waiting: set[str] = field(default_factory=set)
+
+    def examine(self, holdings: Iterable[Holding]) -> None:
+        """Hold all that the tenant's shards hold against the topics."""
+        found = {(one.shard.role, one.shard.partition): one for one in holdings}
+        for (role, partition), one in sorted(found.items()):
+            self.read += 1
+            self._outbox(one)
+            self._values(one)
+            for name in READS.get(role, ()):
+                self._offset(self.books.ledgers[name], partition, one)
+        for role, names in READS.items():
+            for partition, column in self.books.ledgers[names[0]].columns.items():
+                if (role, partition) not in found and column.came.any():
+                    where = f"{role}/{partition}"
+                    self.findings.add("store-offset", where, "has inputs in the log, and no state in the store")
+
+    def _offset(self, ledger: Ledger, partition: int, one: Holding) -> None:
+        """No record is beyond the end of the log; at rest none is left to be decided."""
+        where = f"{ledger.topic}/{partition}"
+        start, _ = self.books.ends[ledger.topic].get(partition, (0, 0))
+        _, end = self.books.broker.ends(ledger.topic, partition)  # taken after the store was read
+        stored = one.offsets.get(where, start)
+        if stored > end:
+            self.findings.add("store-offset", where, f"the store is at {stored}, and the log ends at {end}")
+        if not self.at_rest:
+            return
+        if stored <= (last := ledger.last_came(partition)):
+            self.findings.add("store-offset", where, f"the store is at {stored}, and the log has a record at {last}")
+
+    def _outbox(self, one: Holding) -> None:
+        """Every output in an outbox is in the log as it is there; what is not was never sent, a fault at rest."""
+        for packed in one.outbox:
+            where = f"{one.shard.role}/{one.shard.partition}"
+            try:
+                message = Message.unpack(packed)
+            except (ValueError, UnicodeDecodeError) as error:
+                self.findings.add("store-outbox", where, f"an entry of the outbox cannot be read: {error}")
+                continue
+            causes = dict(message.headers).get("ce_causes", b"").decode(errors="replace")
+            content = hashed(causes, message.value)
+            before = self.books.once[message.topic].contents.get(hashed(message.id))
+            if before is None:
+                self.unsent += 1
+                if self.at_rest:
+                    self.findings.add("store-outbox", where, f"{message.id} was decided and never sent")
+            elif before != content:
+                self.findings.add("store-outbox", where, f"{message.id} was published with other content")
+
+    def _values(self, one: Holding) -> None:
+        read = {"session": _session, "curate": _curate}.get(one.shard.role)
+        for key, value in one.values():
+            self.values += 1
+            if key.startswith("w:"):
+                self.waiting.add(key.removeprefix("w:"))
+            if read is not None and (wrong := read(self.books, key, value)) is not None:
+                self.findings.add("store-state", f"{one.shard.role}/{one.shard.partition}", f"{key} {wrong}")
+
+
+def _session(books: Books, key: str, value: bytes) -> str | None:
+    """What is wrong with a value of the session role: a pending prediction is the one that was published."""
+    kind, _, id_ = key.partition(":")
+    if kind != "i":
+        return None
+    data = readable(value).get("prediction")
+    said: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    published = books.quotes.predictions.get(hashed(id_))
+    if published not in (None, of_prediction(said, "outputs", "version")):
+        return f"holds a prediction by {said.get('version')} that is not the one published"
+    return None
+
+
+def _curate(books: Books, key: str, value: bytes) -> str | None:
+    """What is wrong with a value of the curate role: what it replays are examples, and as they were made."""
+    kind, _, id_ = key.partition(":")
+    if kind not in ("p", "m"):
+        return None
+    if hashed(id_) not in books.requested.examples:
+        return f"is no record of {topics.EXAMPLE.name}" if books.requested.is_whole else None
+    if kind == "p" and books.quotes.is_misquoted(hashed(id_), readable(value)):
+        return "says something else than its example"
+    return None
