@@ -11,7 +11,7 @@ from schemas import topics
 from schemas.topics import Topic
 from streams.engines.broker import Broker
 
-Kind = Literal["restart", "takeover", "outage"]
+Kind = Literal["restart", "takeover", "outage", "upgrade"]
 OUTCOME: Mapping[str, Topic] = {
     "session": topics.PREDICTION,
     "curate": topics.TRAIN_REQUEST,
@@ -24,7 +24,8 @@ class Recovery(NamedTuple):
     """``role`` published its next outcome ``seconds`` after the end of a fault.
 
     ``restart``: the same instance was started again. ``takeover``: another one took its partitions, so that the session
-    timeout is part of it. ``outage``: the role lived, and a server was away.
+    timeout is part of it. ``outage``: the role lived, and a server was away. ``upgrade``: another version of the code
+    was started in its place.
     """
 
     kind: Kind

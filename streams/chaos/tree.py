@@ -18,11 +18,11 @@ FIELD = 'added_next: str | None = Field(default_factory=lambda: "next")'
 
 
 def next_tree(folder: Path) -> Path:
-    """Copy this checkout's packages to ``folder`` and raise what roles write. Raises ConfigurationError: no checkout."""
+    """Copy this checkout's packages to ``folder`` and raise what roles write. Raises ConfigurationError."""
     for package in PACKAGES:
         if not (ROOT / package).is_dir():
             raise ConfigurationError(f"an upgrade needs a checkout, and {ROOT} has no {package}/")
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, folder / package)  # with what is compiled, which is most of the start
     for name in RAISED:
         path = folder / "schemas" / name
         path.write_text(raised(path.read_text("utf-8")), "utf-8")
