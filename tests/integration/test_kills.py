@@ -16,6 +16,7 @@ from stand import eventually
 from town import Town, empty_town
 
 from deploy.kafka.broker import Broker
+from learners.fingerprint import fix_threads
 from learners.model import served_digest
 from schemas import topics
 from streams.audit import Audit
@@ -127,6 +128,14 @@ def test_the_model_is_what_its_log_folds_to(ran: Run) -> None:
     _, end = here.broker.ends(topics.TRAIN_REQUEST.name, 0)
     model, _ = refold(here.broker, blobs, settings.tenant, settings.model, end)
     assert served_digest(model) == ran.audit.digest
+
+
+def test_every_snapshot_and_delta_that_was_published_is_what_its_requests_fold_to(ran: Run) -> None:
+    fix_threads()
+    found = ran.town.audit(fold=True)
+    assert found.ok, (found.verdict, found.findings)
+    assert (found.proven, found.unproven) == (found.deltas + found.checkpoints, 0)
+    assert found.shards == ran.town.settings.partitions + 1
 
 
 def test_a_role_told_to_stop_under_load_ends_in_order_and_in_time(ran: Run) -> None:

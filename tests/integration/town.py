@@ -19,6 +19,7 @@ from schemas.envelope import Envelope, Origin
 from schemas.event import Data, Event
 from schemas.prediction import DeadLetter
 from schemas.topics import Topic
+from state.inventory import inventory
 from streams.assembly import Workshop, connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
@@ -109,9 +110,12 @@ class Town:
             pass
         return found
 
-    def audit(self) -> Audit:
-        """What the audit says now."""
-        return audit(self.broker, self.settings.tenant, self.settings.model, since=self.since)
+    def audit(self, *, fold: bool = False) -> Audit:
+        """What the audit says now of topics and store, and with ``fold`` of snapshots, deltas and versions."""
+        tenant, model = self.settings.tenant, self.settings.model
+        fetch = Blobs(self.settings.blobs).look if fold else None
+        with inventory(self.settings.redis, tenant) as holdings:
+            return audit(self.broker, tenant, model, since=self.since, holdings=holdings, fetch=fetch)
 
     def event(self, data: Data, id: str | None = None, **envelope: object) -> Event[Data]:
         """An event of this tenant's."""
