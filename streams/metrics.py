@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.drift import Drift
-from schemas.prediction import DeadLetter, Example, Fate
+from schemas.prediction import DeadLetter, Example, Fate, Prediction
 from streams.message import Record
 from streams.processor import Output
 from streams.unlabelled import Unlabelled
@@ -25,14 +25,17 @@ COUNTERS = {
     "contradictions": ("labels that contradict another rater's on the same task", ["role"]),
     "drifts": ("alarms: errors of a task that rise, or inputs that are not as they were", ["role", "task", "detector"]),
     "learning_alerts": ("verdicts on the probe's history: converged, early-stop, falling", ["alert"]),
+    "shed": ("predictions from which optional work was left out, by what", ["role", "work"]),
     "refusals": ("times that the store refused this owner", ["role"]),
     "models_refused": ("snapshots and deltas that failed their checks", ["role"]),
 }
 GAUGES = {
     "lag_records": ("records not yet taken; absent while unknown", ["role", "topic", "partition"]),
     "lag_seconds": ("age of the oldest record not yet taken; 0 when caught up", ["role", "topic", "partition"]),
+    "partitions_stopped": ("partitions whose next record has left retention: nothing is skipped silently", ["role"]),
     "poll_age_seconds": ("since the engine last polled", ["role"]),
     "pending_entries": ("entries in the store", ["role", "partition"]),
+    "shedding_level": ("how many kinds of optional work are left out", ["role", "partition"]),
     "outbox_records": ("outputs decided and not yet acknowledged", ["role", "partition"]),
     "memory_items": ("items in replay memory", ["task", "class"]),
     "rater_trust": ("what a label of a rater counts, learned from agreement; at most 1", ["rater"]),
@@ -120,6 +123,9 @@ class RoleMetrics:
         match output.data:
             case DeadLetter(topic=topic, reason=reason):
                 self.metrics.count("dead_letters", role=self.role, topic=topic, reason=reason)
+            case Prediction(shed=shed):
+                for work in shed:
+                    self.metrics.count("shed", role=self.role, work=work)
             case Fate(fate=kind):
                 self.metrics.count("fates", role=self.role, fate=kind)
             case Drift(task=task, detector=detector, alarm=True):

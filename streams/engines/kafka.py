@@ -184,8 +184,8 @@ class KafkaEngine:
     def _on_error(self, where: str, partition: int, error: KafkaError) -> None:
         if error.code() in OUT_OF_RANGE:
             gone = OffsetOutOfRange(
-                f"{where}: the offset that the store holds has left retention; "
-                f"restore the topic, or set the offset by hand: {error.str()}"
+                f"{where}: the offset that the store holds has left retention{self._begins(where, partition)}; restore "
+                f'the topic, or see operators.md, "Retention has overtaken a role": {error.str()}'
             )
             LOG.error("%s", gone)
             self._stopped[partition] = str(gone)
@@ -195,6 +195,12 @@ class KafkaEngine:
             raise BrokerError(f"{self.role}: {error.str()}")
         else:
             LOG.info("%s: %s", self.role, error.str())
+
+    def _begins(self, where: str, partition: int) -> str:
+        try:
+            return f", the log begins at {self.broker.ends(where.rpartition('/')[0], partition)[0]}"
+        except BrokerError:
+            return ""
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined = True
@@ -336,6 +342,7 @@ class KafkaEngine:
         if decided != self._decided or not lag:
             self._decided, self.vitals.progressed = decided, time.monotonic()
         self.vitals.lag_records = lag if known else None
+        self.metrics.gauge("partitions_stopped", len(self._stopped), role=self.role)
         standby = self._joined and not any(self._assigned.values())
         self.vitals.waiting_for = next(
             iter(self._stopped.values()), None if self._lanes.lanes or standby else "partitions"
