@@ -143,7 +143,7 @@ def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path, nur
         round(time.monotonic() - begun, 1),
         recoveries,
         notes,
-        _counts(found),
+        _counts(found, here),
         logs,
     )
 
@@ -189,9 +189,10 @@ class _Opened:
         self._stack.close()
 
 
-def _counts(found: Audit | None) -> dict[str, int]:
+def _counts(found: Audit | None, here: Stand | None) -> dict[str, int]:
     names = ("events", "feedback", "predictions", "requests", "steps", "lost", "duplicated", "faults", "resent")
-    return {name: int(getattr(found, name)) for name in names} if found is not None else {}
+    counts = {name: int(getattr(found, name)) for name in names} if found is not None else {}
+    return {**counts, "bad_models_served": len(here.bad_models) if here is not None else 0}
 
 
 def _keep(folder: Path, where: Path) -> str:

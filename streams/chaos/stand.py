@@ -24,6 +24,7 @@ from streams.assembly import connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
 from streams.chaos.recovery import OUTCOME, Kind, Recovery, Watch
+from streams.chaos.served import never_published
 from streams.chaos.servers import Servers
 from streams.engines.broker import Broker
 from streams.message import Record
@@ -181,6 +182,7 @@ class Stand:
         self.players: list[Player] = []
         self.recoveries: list[Recovery] = []
         self.notes: dict[str, list[float]] = defaultdict(list)
+        self.bad_models: set[str] = set()
 
     def start(
         self,
@@ -312,12 +314,15 @@ class Stand:
         return found
 
     def judge(self, found: Audit) -> None:
-        """Raise DoesNotHold unless the audit is clean and the served model is what its log folds to."""
+        """Raise DoesNotHold unless the audit is clean, the model is what its log folds to, and no other has spoken."""
         self.must(found.ok, f"{found.verdict} {[tuple(finding) for finding in found.findings[:3]]}")
         self.must(found.steps, "nothing was learned, so nothing was tried")
         _, end = self.broker.ends(topics.TRAIN_REQUEST.name, 0)
         model, _ = refold(self.broker, Blobs(self.settings.blobs), self.settings.tenant, self.settings.model, end)
         self.must(served_digest(model) == found.digest, f"{found.version} is not what its log folds to")
+        predictions, checkpoints, deltas = map(self.records, (topics.PREDICTION, topics.CHECKPOINT, topics.DELTA))
+        self.bad_models = never_published(predictions, checkpoints, deltas, self.settings.model)
+        self.must(not self.bad_models, f"served, and never published whole: {sorted(self.bad_models)[:3]}")
 
     def close(self) -> None:
         """End what was started."""

@@ -10,7 +10,7 @@ from streams.chaos.matrix import Row
 from streams.chaos.recovery import by_kind
 from streams.chaos.rounds import Results, Round
 
-BAD = ("lost", "duplicated", "faults")
+BAD = ("lost", "duplicated", "faults", "bad_models_served")
 
 
 def rows_of(rows: Sequence[Row], rounds: Iterable[Round]) -> list[dict[str, Any]]:
@@ -47,7 +47,16 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     ]
 
 
-COLUMNS = ("row", "held", "result", "restart p50/p95 s", "takeover", "outage", "lost/twice/faults", "s a round")
+COLUMNS = (
+    "row",
+    "held",
+    "result",
+    "restart p50/p95 s",
+    "takeover",
+    "outage",
+    "lost/twice/faults/bad models",
+    "s a round",
+)
 
 
 def plot(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:

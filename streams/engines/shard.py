@@ -23,7 +23,7 @@ from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
-from streams.engines.tries import TRIES, Care, Mark, poisoned
+from streams.engines.tries import CAREFUL, TRIES, Care, Mark, poisoned
 from streams.message import Message, Record
 from streams.metrics import RoleMetrics
 from streams.processor import Batch, Input, Output, Processor, dead_letter, message, waiting_key
@@ -82,7 +82,7 @@ class ShardRunner:
         self.held: set[Origin] = set()
         self.said: set[str] = set()
         self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
-        self._careful = True  # until the first batch is decided
+        self._care_left = CAREFUL  # records to be decided before batches are no longer marked
         self._mark = Mark()  # of what is begun and not known to be decided
         self._counted = self._asked = -inf  # when entries were counted, and what is due was asked; wall clock
 
@@ -141,8 +141,12 @@ class ShardRunner:
             self._decide(records, now, due_limit)
         return len(records)
 
+    @property
+    def _careful(self) -> bool:
+        return self._care_left > 0 or not self._mark.passed(self.offsets)
+
     def _decide_with_care(self, records: Sequence[Record], now: float, due_limit: int) -> None:
-        """Batches are marked until one is decided and nothing is suspected; what is suspected is decided one by one."""
+        """Each batch is marked before it is decided; what an earlier process may have died of is decided one by one."""
         suspects, rest = self._mark.suspected(records)
         for record in suspects:
             mark = self._mark.trying(record, self.care.process)
@@ -154,7 +158,7 @@ class ShardRunner:
             self._mark = self._mark.begun(rest)
             self._commit(Commit(self.offsets, [self._mark.put()]))
             self._decide(rest, now, due_limit)
-        self._careful = not (rest and self._mark.passed(self.offsets))
+        self._care_left -= len(records)
 
     def _decide(self, records: Sequence[Record], now: float, due_limit: int, poison: bool = False) -> None:
         began_at = dict(self.offsets)

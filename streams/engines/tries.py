@@ -1,9 +1,10 @@
 """A record that ends the process each time: its tries are counted before it is decided, and after some it is led aside.
 
-The first batch after an assignment is marked in the store before it is decided, and unmarked by the commit that decides
-it. A successor that finds the mark decides what that batch held record by record, each with a mark of its own. A record
-that ``MOST`` processes were at alone, and none lived to commit, is a dead letter ``poison``; the rest of its partition
-flows. It costs one small commit an assignment, and one a record while there is a suspicion.
+After an assignment each batch is marked in the store before it is decided, and unmarked by the commit that decides it,
+until as many records are decided as the batch may have held that ended an earlier process. A successor that finds the
+mark decides what that batch held record by record, each with a mark of its own. A record that ``MOST`` processes were
+at alone, and none lived to commit, is a dead letter ``poison``; the rest of its partition flows. It costs a small
+commit or a few an assignment, and one a record while there is a suspicion.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from streams.message import Record
 
 TRIES = "tries"  # the key of the mark
 MOST = 3
+CAREFUL = 500  # records
 
 
 @dataclass(frozen=True)
