@@ -18,11 +18,14 @@ class Output(Part):
     value: float | None = None
 
 
+Work = Literal["annotation", "estimates", "reasons"]
+
+
 class Prediction(Data):
-    """The serving model's outputs for one interaction. ``version`` is ``lineage:next-offset``."""
+    """The serving model's outputs for one interaction. ``version`` is ``lineage:next-offset``. 1.1 added ``shed``."""
 
     TYPE: ClassVar[str] = "edu.prediction.v1"
-    VERSION: ClassVar[str] = "1.0"
+    VERSION: ClassVar[str] = "1.1"
 
     session: str
     interaction: str
@@ -31,6 +34,11 @@ class Prediction(Data):
     outputs: dict[str, Output]
     importance: float = Field(ge=0, le=1)
     reasons: dict[str, float] = Field(description="addends of the importance, by name")
+    shed: tuple[Work, ...] = Field(
+        default=(),
+        description="optional work left out because the role was behind: no annotation is asked for, it counts in no "
+        "estimate of accuracy, and its importance is 0 for want of reasons",
+    )
 
 
 class ExampleInput(Part):

@@ -11,7 +11,7 @@ from learners.tasks import Task
 from schemas import topics
 from schemas.envelope import derive_id
 from schemas.interaction import Interaction, Turn
-from schemas.prediction import ExampleInput, Prediction
+from schemas.prediction import ExampleInput, Prediction, Work
 from schemas.prediction import Output as ModelOutput
 from state.pending import Context, context_key, pending_json
 from streams.message import Message
@@ -31,12 +31,14 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The fixed choices of scoring. Seconds; ``scales`` are as ``scales_of`` gives them."""
+    """The fixed choices of scoring. Seconds; ``scales`` are as ``scales_of`` gives them, ``shed_after_s`` is as
+    ``streams.shedding`` takes it."""
 
     model: str
     turns: int = 8
     horizon_s: float = topics.JOIN_HORIZON_DAYS * 86_400.0
     scales: Mapping[str, float] = field(default_factory=dict)
+    shed_after_s: float = 0.0
 
 
 def scales_of(tasks: Iterable[Task]) -> dict[str, float]:
@@ -95,12 +97,19 @@ def stored_context(values: Mapping[str, bytes], session: str) -> Context:
 
 
 def score(
-    interaction: str, seen: ExampleInput, outputs: dict[str, ModelOutput], version: str, scoring: Scoring
+    interaction: str,
+    seen: ExampleInput,
+    outputs: dict[str, ModelOutput],
+    version: str,
+    scoring: Scoring,
+    shed: tuple[Work, ...] = (),
 ) -> Prediction:
-    """What the model said of an interaction, and what the moment is worth."""
-    worth, reasons = importance(
-        seen.payload.text, seen.language, outputs, disagreement=None, flags=(), rarity=0.0
-    )  # fmt: skip
+    """What the model said of an interaction, and what the moment is worth unless that is ``shed``."""
+    worth, reasons = 0.0, dict[str, float]()
+    if "reasons" not in shed:
+        worth, reasons = importance(
+            seen.payload.text, seen.language, outputs, disagreement=None, flags=(), rarity=0.0
+        )  # fmt: skip
     return Prediction(
         session=seen.session,
         interaction=interaction,
@@ -109,6 +118,7 @@ def score(
         outputs=outputs,
         importance=worth,
         reasons=reasons,
+        shed=shed,
     )
 
 

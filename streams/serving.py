@@ -83,7 +83,8 @@ def session_role(settings: Settings, watcher: ModelWatcher[Predictor]) -> RoleAt
     """The session role, predicting with what ``watcher`` serves."""
     learning = learning_of(settings)
     prior = Prior(learning.tasks)
-    scoring = Scoring(settings.model, learning.context_turns, settings.horizon_s, scales_of(learning.tasks))
+    scales = scales_of(learning.tasks)
+    scoring = Scoring(settings.model, learning.context_turns, settings.horizon_s, scales, settings.shed_after_s)
     processor = Session(scoring, lambda: watcher.current.model if watcher.current else prior)
     role = ROLES["session"]
     check = screen({task.name: task for task in learning.tasks})

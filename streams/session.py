@@ -13,6 +13,7 @@ from schemas.errors import UnusableEvent
 from schemas.event import Data, Event
 from schemas.feedback import Feedback, Label, Retraction
 from schemas.interaction import Interaction
+from schemas.prediction import Work
 from state.pending import (
     Early,
     Pending,
@@ -24,11 +25,13 @@ from state.pending import (
     taken_back_key,
 )
 from state.store import Put
+from streams import shedding
 from streams.join import Desk
 from streams.label import expire_early, release_early, take_feedback
 from streams.message import Record
 from streams.processor import Batch, Input, Plan, conflict_or_repeat, event_digest
 from streams.score import Predictor, Scoring, contexts, pending_of, prediction_event, published_prediction, score
+from streams.shedding import Shedding
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_AHEAD_S = 86_400.0
@@ -62,7 +65,7 @@ class Session:
 
     def keys(self, batch: Batch) -> Sequence[str]:
         """What the store may hold about the events of ``batch`` and what is due."""
-        keys = list(batch.due)
+        keys = [shedding.KEY, *batch.due]
         for input_ in batch.inputs:
             match input_.event.data:
                 case Interaction(session=session):
@@ -73,7 +76,8 @@ class Session:
         return keys
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
-        """Score the interactions, then join the feedback, then end what waited too long."""
+        """Score the interactions, then join the feedback, then end what waited too long. What is optional is left out
+        while the partition is behind."""
         rules = self.scoring
         desk = Desk(
             values=values,
@@ -83,15 +87,26 @@ class Session:
             model=rules.model,
             scales=rules.scales,
         )
-        self._score(desk, batch)
+        load = self._shedding(desk, batch)
+        self._score(desk, batch, load.shed)
         for input_ in batch.inputs:
             if isinstance(input_.event.data, Feedback):
                 _take(desk, input_, input_.event.data)
         for key in batch.due:
             _expire(desk, key)
-        return Plan(tuple(desk.writes.values()), desk.outputs, desk.adopted)
+        return Plan(tuple(desk.writes.values()), desk.outputs, desk.adopted, load.gauges())
 
-    def _score(self, desk: Desk, batch: Batch) -> None:
+    def _shedding(self, desk: Desk, batch: Batch) -> Shedding:
+        """What is left out of this batch; remembered while there is anything."""
+        before = Shedding.from_bytes(desk.get(shedding.KEY))
+        load = shedding.decided(before, batch, topics.INTERACTION.name, self.scoring.shed_after_s)
+        if load.level and load != before:
+            desk.put(shedding.KEY, load.to_bytes())
+        elif before.level and not load.level:
+            desk.delete(shedding.KEY)
+        return load
+
+    def _score(self, desk: Desk, batch: Batch, shed: tuple[Work, ...]) -> None:
         fresh: list[tuple[Input, Interaction]] = []
         digests: dict[str, str] = {}
         for input_ in batch.inputs:
@@ -109,7 +124,7 @@ class Session:
         for i, (input_, _) in enumerate(fresh):
             prediction = published_prediction(desk.sent.get(input_.origin, ()))
             if i in outputs:
-                said = score(input_.event.id, seen[i], outputs[i], predictor.version, self.scoring)
+                said = score(input_.event.id, seen[i], outputs[i], predictor.version, self.scoring, shed)
                 prediction = encode(said)
                 desk.publish(prediction_event(input_, said, prediction))
             if prediction is not None:  # else an earlier owner led it elsewhere

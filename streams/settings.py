@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     delta_bytes_per_s: float = Field(6e6, gt=0, description="bound on what deltas may take, bytes a second")
     snapshot_steps: int = Field(500, ge=1, description="steps between snapshots")
     snapshot_minutes: float = Field(5.0, gt=0, description="longest time between snapshots, minutes")
+    shed_after_s: float = Field(
+        2.0, ge=0, description="optional work is left out once events are older, seconds; 0: never"
+    )
     stall_s: float = Field(60.0, gt=0, description="standing still with lag for longer is not healthy, seconds")
     metrics_host: str = Field("127.0.0.1", description="where /metrics and /healthz listen")
     metrics_port: int | None = Field(None, description="port of /metrics and /healthz; none: not served")

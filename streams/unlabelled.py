@@ -1,6 +1,7 @@
 """How right the model probably is on what this process has predicted and nobody has labelled yet, and how much that is.
 
-Counted since the process began, like every counter; a label on a prediction of an earlier process counts, too.
+Counted since the process began, like every counter; a label on a prediction of an earlier process counts, too. So does
+one on a prediction that was not counted because the role was behind (``streams.shedding``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Unlabelled:
     def take(self, outputs: Iterable[Output]) -> list[tuple[str, Mapping[str, str], float]]:
         """Count the predictions and labels among ``outputs``; the gauges after them, none if there were none."""
         said = [output.data for output in outputs if isinstance(output.data, Prediction | Example)]
+        said = [data for data in said if not (isinstance(data, Prediction) and "estimates" in data.shed)]
         if not said:
             return []
         with self._lock:

@@ -280,7 +280,7 @@ class KafkaEngine:
             for name in ("lag_records", "lag_seconds"):
                 self.metrics.forget(name, role=self.role, topic=found.topic, partition=str(found.partition))
         for number in {p.partition for p in partitions}:
-            for name in ("pending_entries", "outbox_records"):  # else the next owner's would be counted beside ours
+            for name in ("pending_entries", "outbox_records", "shedding_level"):  # else the next owner's would be counted beside ours
                 self.metrics.forget(name, role=self.role, partition=str(number))
         for number in {p.partition for p in partitions if self._assigned[p.partition]}:
             self._pause(number)  # nothing is read of what is left until the partition is whole again
