@@ -108,20 +108,23 @@ class Nursery:
         request = {"arguments": list(arguments), "environment": dict(environment), "log": str(log) if log else None}
         assert self._process.stdin is not None
         with self._lock:
+            if self.ended:
+                raise BrokenPipeError("the nursery has died")
             self._births.put(asked)
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
         return asked.result(BIRTH_S)
 
     def close(self) -> None:
         """End it, and whatever it has borne."""
         self._process.kill()
         self._thread.join()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _follow(self, environment: Mapping[str, str], started: Future[subprocess.Popen[bytes]]) -> None:
         """Start it in a thread that lives as long as it does, since the kernel ties it to that; hear what it says."""
         command = leashed([sys.executable, "-m", "streams.nursery"])
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         started.set_result(process)
         assert process.stdout is not None
         for line in process.stdout:

@@ -133,7 +133,10 @@ class Supervisor:
             self.logs.mkdir(parents=True, exist_ok=True)
             log_path = self.logs / f"{role}.log"
         if sys.platform == "linux":
-            return self._nurse().bear(arguments, environment, log_path)
+            try:
+                return self._nurse().bear(arguments, environment, log_path)
+            except OSError:  # it died just now
+                return self._nurse().bear(arguments, environment, log_path)
         command = leashed([sys.executable, "-m", "streams.cli", *arguments])
         if log_path is None:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,13 @@ def nursery() -> Iterator[Nursery]:
 def waiting(nursery: Nursery, log: Path) -> Born:
     """A role that waits for its broker."""
     return nursery.bear(["up", "session"], NOWHERE, log)
+
+
+def await_end(pid: int) -> None:
+    """Return once there is no such process."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
 
 
 def test_a_child_runs_its_command_under_its_own_environment_and_says_so_in_its_log(
@@ -67,14 +74,10 @@ def test_a_signal_to_the_whole_group_is_left_to_the_supervisor(nursery: Nursery,
     assert nursery.bear(["settings"], NOWHERE, tmp_path / "log").wait(PATIENCE_S) == 0
 
 
-def test_children_end_with_their_nursery_and_it_bears_no_more(tmp_path: Path) -> None:
-    with closing(Nursery()) as nursery:
-        born = waiting(nursery, tmp_path / "log")
-        os.kill(nursery.pid, signal.SIGKILL)
-        assert born.wait(PATIENCE_S) == -signal.SIGKILL
-        with pytest.raises(ProcessLookupError):
-            while True:
-                os.kill(born.pid, 0)
-        with pytest.raises(OSError, match="nursery|pipe"):
-            waiting(nursery, tmp_path / "log")
-        assert nursery.ended
+def test_children_end_with_their_nursery_and_it_bears_no_more(nursery: Nursery, tmp_path: Path) -> None:
+    born = waiting(nursery, tmp_path / "log")
+    os.kill(nursery.pid, signal.SIGKILL)
+    assert born.wait(PATIENCE_S) == -signal.SIGKILL
+    await_end(born.pid)
+    with pytest.raises(OSError, match="the nursery has died"):
+        waiting(nursery, tmp_path / "log")
