@@ -73,7 +73,7 @@ class Supervisor:
         """Start again what has died. Raises RoleDied after ``most_deaths``."""
         for child in list(self.children.values()):
             status = child.process.poll()
-            if status is None:
+            if status is None or child.role not in self.children:  # or it was taken away, and then ended
                 continue
             child.deaths = 1 if time.monotonic() - child.started > LONG_LIFE_S else child.deaths + 1
             child.started = time.monotonic()

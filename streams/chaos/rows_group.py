@@ -10,8 +10,9 @@ from contextlib import closing
 
 from schemas import topics
 from streams.audit import Audit
+from streams.chaos.crew import Crew
 from streams.chaos.matrix import Row
-from streams.chaos.stand import Crew, Stand
+from streams.chaos.stand import Stand
 from streams.chaos.tree import next_tree
 from streams.message import Record
 from streams.nursery import Nursery

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
-import signal
 import threading
 import time
 from collections import defaultdict
@@ -13,28 +10,28 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final
-from urllib.request import urlopen
 
 from learners.model import served_digest
 from schemas import topics
-from schemas.errors import BrokerError, CurrereError
+from schemas.errors import CurrereError
 from schemas.topics import Topic
+from state.inventory import inventory
 from streams import failpoints
 from streams.assembly import connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
+from streams.chaos.crew import Crew as Crew
+from streams.chaos.player import Player
 from streams.chaos.recovery import OUTCOME, Kind, Recovery, Watch
 from streams.chaos.served import never_published
 from streams.chaos.servers import Servers
 from streams.engines.broker import Broker
 from streams.message import Record
 from streams.nursery import Nursery
-from streams.play import Pace, Played, play
 from streams.refold import refold
 from streams.settings import Settings, load
-from streams.simulated import simulate
 from streams.stage import begin_at_end, environment_of, standing
-from streams.supervisor import LOOK_S, Supervisor
+from streams.supervisor import LOOK_S
 from streams.up import kafka_of
 
 FAR = 2**62  # beyond any offset
@@ -42,7 +39,6 @@ PATIENCE_S = 60.0
 LOOKS_S = 0.05
 ENDLESS = 1_000_000  # interactions, of which a round plays the first few hundred
 PER_S = 80.0
-LAG = re.compile(r'^currere_lag_records\{partition="(\d+)"', re.MULTILINE)
 SMALL: Final = {"buckets": 4096, "dim": 4, "hidden": 8}
 SETTINGS: Final[Mapping[str, object]] = {
     "partitions": 2,
@@ -59,97 +55,6 @@ SETTINGS: Final[Mapping[str, object]] = {
 
 class DoesNotHold(CurrereError):
     """What a row claims is not so."""
-
-
-class Crew:
-    """Some roles as processes of one instance, tended until ``stop``.
-
-    ``on_death`` is told each death before the role is started again; it may change ``environment``.
-    """
-
-    def __init__(
-        self, roles: tuple[str, ...], environment: dict[str, str], logs: Path, nursery: Nursery | None
-    ) -> None:
-        self.roles, self.environment, self.logs = roles, environment, logs
-        self.deaths: list[tuple[str, int]] = []
-        self.failure: CurrereError | None = None
-        self.supervisor = Supervisor(
-            roles, environment, logs, ports=True, on_death=self._died, most_deaths=1_000, nursery=nursery
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._tend, name=f"tends {', '.join(roles)}")
-        self._thread.start()
-
-    def pid(self, role: str) -> int:
-        """The process of a role now."""
-        return self.supervisor.children[role].process.pid
-
-    def ready(self) -> bool:
-        """Whether every role may be given work. Raises what ended the supervisor."""
-        if self.failure is not None:
-            raise self.failure
-        return self.supervisor.ready()
-
-    def kill(self, role: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a role's process."""
-        os.kill(self.pid(role), how)
-
-    def lose(self, role: str) -> float:
-        """Kill a role's process and never start it again; returns when it was dead, epoch seconds."""
-        child = self.supervisor.children.pop(role)
-        child.process.kill()
-        child.process.wait()
-        return time.time()
-
-    def partitions(self, role: str) -> set[int]:
-        """Those that a role's process owns and has read of, as its metrics say; none of a role that is not here."""
-        child = self.supervisor.children.get(role)
-        if child is None or child.port is None:
-            return set()
-        try:
-            with urlopen(f"http://127.0.0.1:{child.port}/metrics", timeout=2.0) as answer:
-                return {int(found) for found in LAG.findall(answer.read().decode())}
-        except OSError:
-            return set()
-
-    def stop(self) -> None:
-        """Drain and stop the roles."""
-        self._stop.set()
-        self._thread.join()
-
-    def _died(self, role: str, status: int) -> None:
-        self.deaths.append((role, status))
-        if not self.environment.get(failpoints.ENVIRONMENT, "").startswith(failpoints.POISON):
-            self.environment.pop(failpoints.ENVIRONMENT, None)  # it was for that life only
-
-    def _tend(self) -> None:
-        try:
-            self.supervisor.run(self._stop)
-        except CurrereError as error:
-            self.failure = error
-
-
-class Player(threading.Thread):
-    """Plays a simulated classroom until it ends or is stopped; ``played`` says what the log acknowledged of it."""
-
-    def __init__(self, here: Stand, seed: int, events: int, per_s: float | None) -> None:
-        super().__init__(name="player")
-        self.broker, self.stopping = here.broker, threading.Event()
-        self.played = Played()
-        self.failure: BrokerError | None = None
-        self._events = simulate(seed, events, tenant=here.settings.tenant)
-        self._pace = Pace(events_per_s=per_s)
-        self.start()
-
-    def run(self) -> None:
-        """Play."""
-        try:
-            play(self._events, self.broker, self._pace, stop=self.stopping, on_progress=self._told)
-        except BrokerError as error:
-            self.failure = error
-
-    def _told(self, played: Played) -> None:
-        self.played = played
 
 
 class Stand:
@@ -221,7 +126,7 @@ class Stand:
 
     def play(self, events: int = ENDLESS, per_s: float | None = PER_S) -> Player:
         """Play a simulated classroom in a thread, until it ends or ``stop_playing``."""
-        player = Player(self, self.seed * 1_000 + len(self.players), events, per_s)
+        player = Player(self.broker, self.settings.tenant, self.seed * 1_000 + len(self.players), events, per_s)
         self.players.append(player)
         return player
 
@@ -296,12 +201,22 @@ class Stand:
             found += self.broker.read(name, place, self.since[f"{name}/{place}"], ends)
         return [record for record in found if record.header("ce_tenant") == self.settings.tenant]
 
-    def audit(self, *, at_rest: bool = True) -> Audit:
-        """What the audit says now."""
-        return audit(self.broker, self.settings.tenant, self.settings.model, since=self.since, at_rest=at_rest)
+    def audit(self, *, at_rest: bool = True, fold: bool = False) -> Audit:
+        """What the audit says now of topics and store, and with ``fold`` of snapshots, deltas and versions."""
+        tenant, model, fetch = self.settings.tenant, self.settings.model, Blobs(self.settings.blobs).look
+        with inventory(self.settings.redis, tenant) as holdings:
+            return audit(
+                self.broker,
+                tenant,
+                model,
+                since=self.since,
+                at_rest=at_rest,
+                holdings=holdings,
+                fetch=fetch if fold else None,
+            )
 
     def settle(self) -> Audit:
-        """Stop playing, wait until the roles have taken all there is, and audit.
+        """Stop playing, wait until the roles have taken all there is, and audit, with a fold of all that was learned.
 
         An audit that is not content is asked again for a while. Raises DoesNotHold when they do not come to rest.
         """
@@ -311,23 +226,29 @@ class Stand:
         while not (found := self.audit()).ok and time.monotonic() < deadline:
             threading.Event().wait(LOOK_S)
         self.must(found.events + found.feedback >= sent, f"of {sent} events {found.events + found.feedback} are there")
-        return found
+        return self.audit(fold=True) if found.ok else found
 
     def judge(self, found: Audit) -> None:
         """Raise DoesNotHold unless the audit is clean, the model is what its log folds to, and no other has spoken."""
         self.must(found.ok, f"{found.verdict} {[tuple(finding) for finding in found.findings[:3]]}")
         self.must(found.steps, "nothing was learned, so nothing was tried")
-        _, end = self.broker.ends(topics.TRAIN_REQUEST.name, 0)
-        model, _ = refold(self.broker, Blobs(self.settings.blobs), self.settings.tenant, self.settings.model, end)
-        self.must(served_digest(model) == found.digest, f"{found.version} is not what its log folds to")
+        if not found.proven:
+            self._fold_again(found)
         predictions, checkpoints, deltas = map(self.records, (topics.PREDICTION, topics.CHECKPOINT, topics.DELTA))
         self.bad_models = never_published(predictions, checkpoints, deltas, self.settings.model)
         self.must(not self.bad_models, f"served, and never published whole: {sorted(self.bad_models)[:3]}")
+
+    def _fold_again(self, found: Audit) -> None:
+        _, end = self.broker.ends(topics.TRAIN_REQUEST.name, 0)
+        model, _ = refold(self.broker, Blobs(self.settings.blobs), self.settings.tenant, self.settings.model, end)
+        self.must(served_digest(model) == found.digest, f"{found.version} is not what its log folds to")
 
     def close(self) -> None:
         """End what was started."""
         for player in self.players:
             player.stopping.set()
+        for crew in self.crews:
+            crew.kill_all()  # the round has been judged: there is nothing to drain for
         for crew in self.crews:
             crew.stop()
         for player in self.players:
