@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from schemas.errors import ConfigurationError
 from streams.chaos.disk import MountedDisk, RationedDisk, small_disk
 from streams.chaos.proxy import Proxy
 from streams.chaos.servers import Servers
-from streams.chaos.stand import Crew, Stand
+from streams.chaos.stand import Stand
 from streams.embedded import free_port
 
 if TYPE_CHECKING:
+    from deploy.kafka.broker import Broker
     from deploy.redis.server import RedisServer
 
 DISK_MB = 128
@@ -31,44 +30,64 @@ class Infra(Servers):
 
     to_broker: Proxy
     to_redis: Proxy
-    disk: MountedDisk | RationedDisk
+    store_disk: MountedDisk | RationedDisk
+    blob_disk: MountedDisk | RationedDisk
     redis_server: RedisServer
+
+    port: int
+    detour_port: int
 
     @property
     def detour(self) -> str:
         """The address of the broker behind its proxy."""
         return self.to_broker.address
 
+    def broker_in(self, folder: Path) -> Broker:
+        """A broker over the log in ``folder``, at the addresses that everybody knows; it is not started."""
+        from deploy.kafka.broker import QUICK, Broker
+
+        detour = (self.detour_port, self.detour)
+        return Broker(folder, port=self.port, settings=QUICK, detour=detour)
+
 
 @contextmanager
 def infra(folder: Path) -> Iterator[Infra]:
     """All of it, until the block ends. Raises ConfigurationError: what servers need is not there."""
     try:
-        from deploy.kafka.broker import QUICK, Broker, BrokerFailed
+        from deploy.kafka.broker import BrokerFailed
         from deploy.redis.server import RedisFailed, RedisServer
     except ModuleNotFoundError as error:
         raise ConfigurationError("currere chaos starts the servers of deploy/: run it in a checkout") from error
-    port = free_port()
-    with Proxy(port) as to_broker, small_disk(folder / "disk", DISK_MB) as disk:
+    port, detour_port = free_port(), free_port()
+    with (
+        Proxy(detour_port) as to_broker,
+        small_disk(folder / "store", DISK_MB) as store_disk,
+        small_disk(folder / "blobs", DISK_MB) as blob_disk,
+    ):
         try:
-            broker = Broker(folder / "kafka", settings=QUICK, detour=(port, to_broker.address))
-            store = RedisServer(disk.folder / "redis")
+            store = RedisServer(store_disk.folder / "redis")
+            store.start()
+            with Proxy(store.port) as to_redis:
+                found = Infra(
+                    kafka=f"127.0.0.1:{port}",
+                    redis=f"redis://{to_redis.address}/0",
+                    to_broker=to_broker,
+                    to_redis=to_redis,
+                    store_disk=store_disk,
+                    blob_disk=blob_disk,
+                    redis_server=store,
+                    port=port,
+                    detour_port=detour_port,
+                )
+                found.own_broker = found.broker_in(folder / "kafka")
+                found.broker.start()
+                try:
+                    yield found
+                finally:  # others may have taken their places
+                    found.broker.stop()
+                    found.redis_server.stop()
         except (BrokerFailed, RedisFailed) as failure:
             raise ConfigurationError(str(failure)) from failure
-        with broker, store, Proxy(store.port) as to_redis:
-            found = Infra(
-                kafka=broker.bootstrap,
-                redis=f"redis://{to_redis.address}/0",
-                own_broker=broker,
-                to_broker=to_broker,
-                to_redis=to_redis,
-                disk=disk,
-                redis_server=store,
-            )
-            try:
-                yield found
-            finally:
-                found.redis_server.stop()  # a replica may have taken over
 
 
 def infra_of(here: Stand) -> Infra:
@@ -80,14 +99,3 @@ def infra_of(here: Stand) -> Infra:
 def pause(seconds: float) -> None:
     """Let a fault last."""
     threading.Event().wait(seconds)
-
-
-def reasons(crew: Crew, role: str) -> str:
-    """What ``role`` says at /healthz of itself; nothing if it may be given work, or does not answer."""
-    try:
-        with urlopen(f"http://127.0.0.1:{crew.supervisor.children[role].port}/healthz", timeout=2.0):
-            return ""
-    except HTTPError as unwell:
-        return unwell.read().decode()
-    except OSError:
-        return ""

@@ -9,7 +9,8 @@ import redis
 
 from state.keys import COMMITS, shard_keys
 from state.store import Shard
-from streams.chaos.infra import infra, infra_of, reasons
+from streams.chaos.claims import reasons
+from streams.chaos.infra import infra, infra_of
 from streams.chaos.matrix import Row
 from streams.chaos.proxy import Proxy, Weather
 from streams.chaos.stand import Crew, Stand

@@ -55,7 +55,7 @@ class EngineSettings:
     beat_s: float = 5.0
     most_queued: int = 2_000
     drain_s: float = 8.0
-    refresh_s: float = 30.0  # how often the topics are looked at anew
+    refresh_s: float = 5.0  # how often the topics are looked at anew
 
     def consumer(self) -> dict[str, object]:
         """These settings as librdkafka's."""

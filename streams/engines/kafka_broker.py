@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,6 +159,8 @@ class KafkaBroker:
                     what = f"{place.topic}/{place.partition} at {self.address}"
                     raise BrokerError(f"{what}: {error.args[0].str()}") from error
                 self._asker.poll(0.05)
+                with suppress(KafkaException):  # what it knows of the topic may be from before
+                    self._asker.list_topics(place.topic, timeout=TIMEOUT_S)
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """The records in [start, end)."""

@@ -1,0 +1,93 @@
+"""Rows about the log itself: it grows partitions that it must not have, or forgets what nobody has read yet."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import closing
+
+import redis
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from schemas import topics
+from state.keys import OFFSET, shard_keys
+from state.store import Shard
+from streams.audit import Audit
+from streams.chaos.claims import metric, reasons, settled_but_for
+from streams.chaos.infra import infra
+from streams.chaos.matrix import Row
+from streams.chaos.stand import Stand
+from streams.engines.kafka_broker import KafkaBroker
+from streams.roles import ROLES
+
+ANSWER_S = 30.0
+UNREAD = 40  # records that retention takes before session has read them
+
+
+def partitions_added(here: Stand) -> Audit:
+    """Somebody adds a partition to interactions: sessions would part from what is remembered of them."""
+    crew = here.start(*ROLES)
+    here.play()
+    here.reach("session", here.random.randint(20, 80))
+    here.stop_playing()
+    more = NewPartitions(topics.INTERACTION.name, here.settings.partitions + 1)
+    admin(here).create_partitions([more])[topics.INTERACTION.name].result(ANSWER_S)
+    here.wait_until(
+        lambda: [role for role, status in crew.deaths].count("session") >= 2, "session ends, and ends again"
+    )
+    log = (crew.logs / "session.log").read_text()
+    here.must("partitions were added" in log or "one partition count" in log, "session does not say why it ends")
+    here.must({role for role, _ in crew.deaths} == {"session"}, f"others ended, too: {crew.deaths}")
+    return here.audit(at_rest=False)
+
+
+def overtaken(here: Stand) -> Audit:
+    """Session is away, and retention takes interactions that it has not read; then an operator gives them up."""
+    crew = here.start(*ROLES)
+    here.play()
+    here.reach("session", here.random.randint(20, 80))
+    crew.kill("session", signal.SIGSTOP)
+    before = offset(here, 0)
+    here.wait_until(lambda: here.broker.ends(topics.INTERACTION.name, 0)[1] > before + UNREAD, "interactions pile up")
+    place = TopicPartition(topics.INTERACTION.name, 0, before + UNREAD)
+    crew.kill("session")
+    next(iter(admin(here).delete_records([place]).values())).result(ANSWER_S)
+    here.wait_until(lambda: "has left retention" in reasons(crew, "session"), "session says so at /healthz")
+    here.reach("session", UNREAD)  # of the other partition
+    here.must(metric(crew, "session", "currere_partitions_stopped") == 1, "no metric says that a partition stands")
+    here.must(offset(here, 0) == before, "what retention took was skipped silently")
+    crew.stop()
+    with closing(redis.Redis.from_url(here.settings.redis)) as client:
+        client.hset(shard_keys(shard(here, 0))[0], f"{OFFSET}{place.topic}/0", place.offset)
+    at_s = time.time()
+    here.start(*ROLES, instance="second")
+    here.recovered("restart", *ROLES, at_s=at_s)
+    return settled_but_for(here, ())
+
+
+def admin(here: Stand) -> AdminClient:
+    """What an operator changes topics with."""
+    assert isinstance(here.broker, KafkaBroker)
+    return here.broker.admin
+
+
+def offset(here: Stand, partition: int) -> int:
+    """Up to where session has decided the interactions of a partition."""
+    return here.store.offsets(shard(here, partition))[f"{topics.INTERACTION.name}/{partition}"]
+
+
+def shard(here: Stand, partition: int) -> Shard:
+    """One of session's."""
+    return Shard(here.settings.tenant, "session", partition)
+
+
+ROWS = (
+    Row("retention-overtakes", "session is away, and the log deletes interactions that it has not read",
+        "that partition stops and says so (health, metric), nothing is skipped, the other one flows", overtaken,
+        on=infra),
+    Row("partitions-added", "a partition is added to a topic of sessions",
+        "session ends, says why and does nothing any more; what was decided stays", partitions_added,
+        on=infra, spoiled=True),
+)  # fmt: skip
