@@ -92,6 +92,13 @@ def test_every_row_says_what_it_injects_and_what_must_hold(found: Row) -> None:
     assert found.claims
 
 
+def test_every_row_is_listed_for_operators_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs/operators.md").read_text()
+    table = page.partition("| row | what is injected |")[2].partition("\n\n")[0]
+    named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(named) == sorted(found.name for found in ROWS)
+
+
 @given(st.lists(st.floats(0, 100), min_size=1))
 def test_the_median_and_the_95th_percentile_lie_within_what_was_measured(seconds: list[float]) -> None:
     found = quantiles(seconds)
