@@ -60,6 +60,7 @@ class Noting:
     word: str = "noted"
     gate: threading.Event = field(default_factory=threading.Event)
     at_work: threading.Event = field(default_factory=threading.Event)
+    threads: set[str] = field(default_factory=set)
     resident: bool = False
     quoted: Collection[str] = ()
 
@@ -74,6 +75,7 @@ class Noting:
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """A fate for each input that has none yet."""
+        self.threads.add(threading.current_thread().name)
         if any(found.origin.partition == 0 for found in batch.inputs):
             self.at_work.set()
             assert self.gate.wait(PATIENCE_S)

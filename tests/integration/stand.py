@@ -15,6 +15,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.errors import CurrereError
+from streams.engines.engine import Engine
+from streams.engines.faust import FaustEngine
 from streams.engines.kafka import EngineSettings, KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.message import Record
@@ -98,10 +100,10 @@ class Ground:
         return EngineSettings(self.group, **{**quick, **chosen})  # type: ignore[arg-type]  # a test's own choice
 
     @contextmanager
-    def engine(self, assign: Callable[[int], Hand], **chosen: object) -> Iterator[Stand]:
+    def engine(self, assign: Callable[[int], Hand], kind: str = "kafka", **chosen: object) -> Iterator[Stand]:
         """An engine that polls in a thread until the block ends."""
-        broker, metrics = KafkaBroker(self.address), Metrics()
-        found = Stand(KafkaEngine(broker, self.names, assign, self.settings(**chosen), metrics, "stand"), metrics)
+        broker, metrics, make = KafkaBroker(self.address), Metrics(), {"kafka": KafkaEngine, "faust": FaustEngine}[kind]
+        found = Stand(make(broker, self.names, assign, self.settings(**chosen), metrics, "stand"), metrics)
         found.thread.start()
         try:
             yield found
@@ -119,7 +121,7 @@ def ground(address: str, partitions: int, topics: int = 1) -> Ground:
 class Stand:
     """An engine at work; ``ended`` is what its ``run`` came to."""
 
-    engine: KafkaEngine
+    engine: Engine
     metrics: Metrics
     stop: threading.Event = field(default_factory=threading.Event)
     ended: Future[None] = field(default_factory=Future)

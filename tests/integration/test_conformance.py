@@ -85,6 +85,8 @@ def test_of_a_partition_that_is_slow_no_more_is_taken_than_it_may_hold(here: Wor
         assert len(here.decided(topics.INTERACTION, 0)) == CAREFUL
         slow.gate.set()
         here.exactly_once()
+    if here.kind != "memory":  # where deciding and polling are one
+        assert slow.threads == {"lanes"}, "nothing is decided on the polling thread"
 
 
 def test_told_to_stop_it_finishes_the_batch_at_work_and_leaves_the_next_owner_nothing_to_send(here: World) -> None:

@@ -1,4 +1,7 @@
-"""The engine over a real Kafka: it keeps polling, holds back, stops where it must, and never calls silence health."""
+"""The engines over a real Kafka: they stop where they must, say so, and never call silence health.
+
+What they share with the in-process engine is in ``test_conformance.py``.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from streams.settings import load
 from streams.up import Owner, RoleProcess, Stalled, kafka_of
 
 pytestmark = pytest.mark.kafka
+each_engine = pytest.mark.parametrize("kind", ["kafka", "faust"])
 
 
 def values(records: list[Record]) -> list[int]:
@@ -58,24 +62,8 @@ def served(stand: Stand, limits: Limits) -> HealthServer:
     return HealthServer(stand.metrics, judge)
 
 
-def test_a_slow_partition_is_held_back_while_the_engine_polls_on(kafka: str) -> None:
-    here, hand, sent, most, batch = ground(kafka, 1), Hand(), 500, 50, 10
-    here.put(here.names[0], 0, sent)
-    with here.engine(lambda partition: hand, most_queued=most, batch=batch) as stand:
-        engine = stand.engine
-        eventually(lambda: hand.threads, "a batch is at work")
-        eventually(lambda: engine.queued(0) > most - batch, "so much is queued that the partition is held back")
-        polls = set()
-        eventually(lambda: polls.add(engine.vitals.polled) or len(polls) > 10, "it polls on")
-        assert engine.queued(0) <= most + 1 + batch  # what one poll brings beyond the bound
-        assert hand.seen == []
-        hand.gate.set()
-        eventually(lambda: len(hand.seen) == sent, "all is decided")
-    assert values(hand.seen) == list(range(sent))
-    assert hand.threads == {"lanes"}, "nothing is decided on the polling thread"
-
-
-def test_a_partition_that_fails_is_taken_again_and_nobody_s_records_are_missed(kafka: str) -> None:
+@each_engine
+def test_a_partition_that_fails_is_taken_again_and_nobody_s_records_are_missed(kafka: str, kind: str) -> None:
     here, sent, each = ground(kafka, 2, topics=2), 600, 50
     failures = iter([Refused("another owner")] * 2)
     taken: dict[int, list[Hand]] = {0: [], 1: []}
@@ -90,7 +78,7 @@ def test_a_partition_that_fails_is_taken_again_and_nobody_s_records_are_missed(k
     def decided(partition: int) -> list[Record]:
         return [record for hand in taken[partition] for record in hand.seen]
 
-    with here.engine(assign):
+    with here.engine(assign, kind):
         for first in range(0, sent, each):
             for topic, partition in product(here.names, taken):
                 here.put(topic, partition, each, first)
@@ -100,14 +88,15 @@ def test_a_partition_that_fails_is_taken_again_and_nobody_s_records_are_missed(k
     assert len(taken[0]) == 3, "the partition has failed twice"
 
 
-def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(kafka: str) -> None:
+@each_engine
+def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(kafka: str, kind: str) -> None:
     here, stored, start = ground(kafka, 2), 3, 8
     (topic,) = here.names
     for partition in (0, 1):
         here.put(topic, partition, 10)
     here.admin.delete_records([TopicPartition(topic, 0, start)])[TopicPartition(topic, 0)].result(10)
     hands = {0: opened(**{f"{topic}/0": stored}), 1: opened()}
-    with here.engine(hands.__getitem__) as stand:
+    with here.engine(hands.__getitem__, kind) as stand:
         health = served(stand, Limits())
         eventually(lambda: "retention" in healthz(health.port)[1], "it says what is wrong")
         status, said = healthz(health.port)
@@ -119,9 +108,10 @@ def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(ka
     assert hands[0].seen == []
 
 
-def test_added_partitions_end_the_engine(kafka: str) -> None:
+@each_engine
+def test_added_partitions_end_the_engine(kafka: str, kind: str) -> None:
     here = ground(kafka, 1)
-    with here.engine(lambda partition: opened()) as stand:
+    with here.engine(lambda partition: opened(), kind) as stand:
         eventually(lambda: stand.engine.vitals.waiting_for is None, "it has its partition")
         here.admin.create_partitions([NewPartitions(here.names[0], 2)])[here.names[0]].result(10)
         with pytest.raises(PartitionsChanged):
@@ -135,8 +125,9 @@ def test_topics_of_one_role_with_other_partition_counts_are_refused(kafka: str) 
         pass
 
 
+@each_engine
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_error_that_nobody_expects_ends_the_engine(kafka: str) -> None:
+def test_an_error_that_nobody_expects_ends_the_engine(kafka: str, kind: str) -> None:
     here = ground(kafka, 1)
 
     def surprise() -> CurrereError | None:
@@ -145,14 +136,15 @@ def test_an_error_that_nobody_expects_ends_the_engine(kafka: str) -> None:
     hand = opened()
     hand.fails = surprise
     here.put(here.names[0], 0, 1)
-    with here.engine(lambda partition: hand) as stand, pytest.raises(BrokerError, match="unexpected"):
+    with here.engine(lambda partition: hand, kind) as stand, pytest.raises(BrokerError, match="unexpected"):
         stand.ended.result(30)
 
 
-def test_a_batch_that_never_ends_does_not_keep_the_engine_from_stopping(kafka: str) -> None:
+@each_engine
+def test_a_batch_that_never_ends_does_not_keep_the_engine_from_stopping(kafka: str, kind: str) -> None:
     here, stuck = ground(kafka, 1), Hand()
     here.put(here.names[0], 0, 1)
-    with here.engine(lambda partition: stuck, drain_s=0.2) as stand:
+    with here.engine(lambda partition: stuck, kind, drain_s=0.2) as stand:
         eventually(lambda: stuck.threads, "it is at work")
         stand.end()
         stand.ended.result(0)
