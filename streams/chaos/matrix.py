@@ -13,7 +13,9 @@ from streams.audit import Audit
 from streams.chaos.servers import Servers, shared
 from streams.chaos.stand import Stand
 
-ROOMS = ("rows_process", "rows_group")  # modules of this package, each with its ROWS
+ROOMS = (  # modules of this package, each with its ROWS
+    "rows_process", "rows_group", "rows_broker", "rows_redis", "rows_storage", "rows_world", "rows_log",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
