@@ -1,6 +1,6 @@
 """What the Faust engine demands of Faust's settings, and why.
 
-Faust lets environment variables (``PROCESSING_GUARANTEE``, ``APP_VERSION``, ``BROKER_URL``, ...) win over what a
+Faust lets environment variables (``PROCESSING_GUARANTEE``, ``STREAM_WAIT_EMPTY``, ``BROKER_URL``, ...) win over what a
 program says, so what is checked is what is in force, not what was asked for. The reasons were read from
 faust-streaming 0.15.3.
 """
@@ -123,7 +123,7 @@ def options(settings: EngineSettings, address: str, given: Mapping[str, object])
     }
 
 
-def check(conf: Conf, group: str, address: str) -> None:
+def check(conf: Conf, address: str) -> None:
     """Raise ConfigurationError if what is in force differs from what is demanded."""
     for demand in DEMANDS:
         if demand.name in Conf.SETTINGS and (found := getattr(conf, demand.name)) != demand.must:
@@ -133,11 +133,6 @@ def check(conf: Conf, group: str, address: str) -> None:
         raise ConfigurationError(
             f"Faust would read from {strange[0]} (BROKER_URL in the environment?) instead of kafka://{address}; only "
             "kafka:// is served, and confluent:// consumes nothing"
-        )
-    if conf.id != group:
-        raise ConfigurationError(
-            f"Faust's id is {conf.id!r} (APP_VERSION or APP_ID_FORMAT in the environment?) and not {group!r}: two "
-            "groups would own every partition at once"
         )
     if conf.broker_session_timeout > conf.broker_request_timeout:
         raise ConfigurationError("faust_options: broker_request_timeout is shorter than the session timeout")

@@ -116,3 +116,23 @@ def test_two_session_owners_lose_nothing_and_count_nothing_twice(
 
         assert (found.events, found.lost, found.duplicated) == (200, 0, 0)
         assert found.ok, found.verdict
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_owners_under_kafka_and_under_faust_share_a_group_and_lose_nothing(
+    kafka: str, redis_url: str, tmp_path: Path
+) -> None:
+    with empty_town(kafka, redis_url, tmp_path) as here:
+        (one,) = here.start("session")
+        two, *_ = here.start("session", "curate", "worker", engine="faust")
+        eventually(lambda: one.engine.partitions and two.engine.partitions, "two owners share the partitions")
+        here.play(100)
+        here.wait_for(topics.PREDICTION, lambda record: True, count=50)
+        here.stop(one)
+        here.play(100, seed=2)
+
+        found = here.settle()
+
+        assert (found.events, found.lost, found.duplicated) == (200, 0, 0)
+        assert found.ok, found.verdict

@@ -24,7 +24,6 @@ from streams.assembly import Workshop, connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
 from streams.client import event, key_of
-from streams.engines.kafka import KafkaEngine
 from streams.health import Limits, Verdict, verdict
 from streams.message import Record, partition_of
 from streams.metrics import Metrics
@@ -33,7 +32,7 @@ from streams.roles import ROLES
 from streams.settings import Settings, load
 from streams.simulated import simulate
 from streams.stage import begin_at_end, standing
-from streams.up import engine_settings, kafka_of, owner_of
+from streams.up import engine_of, kafka_of, owner_of
 
 FAR = 2**62  # beyond any offset
 SMALL = {"buckets": 4096, "dim": 4, "hidden": 8}
@@ -48,8 +47,7 @@ class Crew:
         self._store = connect_store(settings)
         shop = Workshop(settings, broker, self._store, Blobs(settings.blobs), self.metrics)
         assign, self._close = owner_of(role, shop)
-        chosen = engine_settings(settings, role)
-        self.engine = KafkaEngine(broker, ROLES[role].inputs, assign, chosen, self.metrics, role)
+        self.engine = engine_of(role, shop, broker, assign)
         self._thread = threading.Thread(target=self.engine.run, args=(self._stop,), name=role)
         self._thread.start()
 
