@@ -111,7 +111,10 @@ class FaustEngine:
 
     def left_retention(self, place: TP, offset: int) -> None:
         """Called by the transport when the log has lost what the store asks for: the partition stops."""
-        gone = OffsetOutOfRange(f"{place.topic}/{place.partition}: {offset} has left retention; nothing is skipped")
+        gone = OffsetOutOfRange(
+            f"{place.topic}/{place.partition}: {offset}, which the store holds, has left retention{self._first(place)}; "
+            'restore the topic, or see operators.md, "Retention has overtaken a role"'
+        )
         LOG.error("%s: %s", self.role, gone)
         self._tenure.stopped[place.partition] = str(gone)
         self._consumer.pause_partitions(self._places(place.partition))
@@ -223,6 +226,12 @@ class FaustEngine:
 
     def _places(self, partition: int) -> set[TP]:
         return {TP(topic, partition) for topic in self.topics}
+
+    def _first(self, place: TP) -> str:
+        try:
+            return f", the log begins at {self.broker.ends(place.topic, place.partition)[0]}"
+        except BrokerError:
+            return ""
 
     def _on_batch(self, seconds: float) -> None:
         self.metrics.observe("batch_seconds", seconds, role=self.role)

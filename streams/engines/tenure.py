@@ -107,7 +107,7 @@ class Tenure:
         for topic in self.topics:
             for name in ("lag_records", "lag_seconds"):
                 self.metrics.forget(name, role=self.role, topic=topic, partition=str(partition))
-        for name in ("pending_entries", "outbox_records"):
+        for name in ("pending_entries", "outbox_records", "shedding_level"):
             self.metrics.forget(name, role=self.role, partition=str(partition))
 
     def look(self, watermarks: Watermarks, standby: bool) -> None:
@@ -120,6 +120,7 @@ class Tenure:
         if self.lanes.decided != self._decided or not lag:
             self._decided, self.vitals.progressed = self.lanes.decided, time.monotonic()
         self.vitals.lag_records = lag if known else None
+        self.metrics.gauge("partitions_stopped", len(self.stopped), role=self.role)
         waits = None if self.lanes.lanes or standby else "partitions"
         self.vitals.waiting_for = next(iter(self.stopped.values()), waits)
 
