@@ -112,8 +112,8 @@ class FaustEngine:
     def left_retention(self, place: TP, offset: int) -> None:
         """Called by the transport when the log has lost what the store asks for: the partition stops."""
         gone = OffsetOutOfRange(
-            f"{place.topic}/{place.partition}: {offset}, which the store holds, has left retention{self._first(place)}; "
-            'restore the topic, or see operators.md, "Retention has overtaken a role"'
+            f"{place.topic}/{place.partition}: {offset}, which the store holds, has left retention{self._first(place)};"
+            ' restore the topic, or see operators.md, "Retention has overtaken a role"'
         )
         LOG.error("%s: %s", self.role, gone)
         self._tenure.stopped[place.partition] = str(gone)

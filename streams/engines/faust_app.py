@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import faust
@@ -27,9 +28,12 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import TransportT
 
 from schemas.envelope import Origin
+from streams.engines.kafka_broker import Seldom
 from streams.message import Record
 
 LOG = logging.getLogger("streams.faust")
+for chatty in ("aiokafka", "aiokafka.conn", "aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator"):
+    logging.getLogger(chatty).addFilter(Seldom(10.0))  # without a broker they say so ten times a second
 POLL_S = 0.1  # longest wait for records: what is held back or taken anew is seen no later
 
 
@@ -191,6 +195,11 @@ class StoreThread(driver.AIOKafkaConsumerThread):
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group. While the broker is away, aiokafka cancels itself over it."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def look(self) -> dict[TP, tuple[int | None, int | None]]:
         """By assigned partition, the next offset to be written and when the broker last sent something; None: never."""
