@@ -15,12 +15,18 @@ from schemas.topics import Topic
 from streams.books import Books
 from streams.engines.broker import Broker
 from streams.hearing import pairs
-from streams.ledger import NONE, attributes, hashed, readable
+from streams.ledger import NONE, Ledger, attributes, hashed, readable
 from streams.stock import Holding, Stock
 from streams.verdict import DUPLICATED, FAULTS, LOST, Audit, Proven
 
 __all__ = ["Audit", "audit", "audit_of"]
 
+IN_LINE_MS = 600_000
+OUTCOME = {  # where most outcomes of an input are; its bad ends are read later, so they may be further
+    topics.INTERACTION.name: topics.PREDICTION.name,
+    topics.FEEDBACK.name: topics.EXAMPLE.name,
+    topics.TRAIN_REQUEST.name: topics.TRAIN_STEP.name,
+}
 Fetch = Callable[[str], bytes | None]
 OnProgress = Callable[[int, int], None]
 
@@ -95,8 +101,7 @@ class _Open:
             return
         cutoff = self.books.remembered_since_ms
         waits = awaiting(self.books, left) if topic is topics.FEEDBACK else {}
-        among = self.books.requested.requests.keys() if topic is topics.EXAMPLE else None
-        tails = {} if self.at_rest else {p: ledger.last_decided(p, among) for p in ledger.columns}
+        tails = {} if self.at_rest else {p: self._tail(ledger, p) for p in ledger.columns}
         for origin in left:
             if not self.at_rest and (origin.offset > tails[origin.partition] or waits.get(origin) is False):
                 self.pending += 1
@@ -108,6 +113,15 @@ class _Open:
                 self.forgotten += 1
             else:
                 self.books.findings.add("lost", origin, "has no outcome")
+
+    def _tail(self, ledger: Ledger, partition: int) -> int:
+        """The offset behind which an input may still be at work: the last whose outcome came before the view of such
+        outcomes ends. Examples leave their line out of turn, so that no learner fills a request; ten minutes before
+        the last that came, none is still in it."""
+        if ledger.topic != topics.EXAMPLE.name:
+            return ledger.last_decided(partition, self.books.latest_ms[OUTCOME[ledger.topic]])
+        last = ledger.arrived_ms(Origin(ledger.topic, partition, ledger.last_came(partition))) or 0
+        return ledger.last_before(partition, last - IN_LINE_MS)
 
 
 def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:

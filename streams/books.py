@@ -54,10 +54,11 @@ class Books:
         self.dead_letters: Counter[str] = Counter()
         self.fates: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        self.latest_ms: dict[str, int] = defaultdict(int)  # by topic, when the log received the newest record of a role
         self.fed_ms = {p: np.zeros(max(end - start, 0), np.int64) for p, (start, end) in self.ends[EXAMPLE].items()}
         self.heard = Heard()
         self.quotes = Quotes()
-        self.requested = Requested(self.findings, self.quotes, not self.cut(topics.EXAMPLE), self._decide)
+        self.requested = Requested(self.findings, self.ahead, self.quotes, not self.cut(topics.EXAMPLE), self._decide)
 
         self.remembered_since_ms = self._remembered_since()
         self._read()
@@ -105,6 +106,7 @@ class Books:
             self.findings.add("two-contents", record.origin, f"{said.id} came before with other content")
         if found == "new":
             self.counts[topic] += 1
+            self.latest_ms[topic] = max(self.latest_ms[topic], record.timestamp_ms)
         return found == "new"
 
     def _outcome(self, record: Record, said: Attributes) -> bool:
@@ -117,9 +119,8 @@ class Books:
             ledger = self.ledgers.get(origin.topic)
             if ledger is not None:
                 if ledger.lacks(origin):
-                    self.findings.add(
-                        "unfounded", record.origin, f"{said.id} is the outcome of {origin}, which never was"
-                    )
+                    here = self.ahead if ledger.is_ahead(origin) else self.findings
+                    here.add("unfounded", record.origin, f"{said.id} is the outcome of {origin}, which never was")
                 self._decide(ledger, origin, record, said)
         return True
 

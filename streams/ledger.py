@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -223,10 +223,14 @@ class Ledger:
         rows = np.flatnonzero(column.came)
         return column.start + int(rows[-1]) if len(rows) else -1
 
-    def last_decided(self, partition: int, among: Container[int] | None = None) -> int:
-        """The offset of the last input of ``partition`` with an outcome (one of ``among``); -1 if there is none."""
+    def last_before(self, partition: int, ms: int) -> int:
+        """The offset of the last input of ``partition`` that the log received before ``ms``; -1 if there is none."""
         column = self.columns[partition]
-        for row in np.flatnonzero(column.outcome)[::-1]:
-            if among is None or int(column.outcome[row]) in among:
-                return column.start + int(row)
-        return -1
+        rows = np.flatnonzero(column.came & (column.arrived_ms < ms))
+        return column.start + int(rows[-1]) if len(rows) else -1
+
+    def last_decided(self, partition: int, until_ms: int) -> int:
+        """The offset of the last input of ``partition`` whose outcome the log received by ``until_ms``; -1 of none."""
+        column = self.columns[partition]
+        rows = np.flatnonzero((column.outcome != NONE) & (column.decided_ms <= until_ms))
+        return column.start + int(rows[-1]) if len(rows) else -1

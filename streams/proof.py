@@ -131,8 +131,12 @@ class _Proof:
                 continue
             for origin, claim in self._claims.pop(model.next_offset, ()):
                 self._hold(origin, claim, model)
+        ends = self.books.ends[topics.TRAIN_REQUEST.name]
+        last = max((end for _, end in ends.values()), default=0)
         for origin, claim in (one for claims in self._claims.values() for one in claims):
-            self.findings.add("fold", origin, f"{claim.version} was published, and no request ends there")
+            later = self._offset(claim) > last  # of a request that came after those in view
+            here = self.books.ahead if later else self.findings
+            here.add("fold", origin, f"{claim.version} was published, and no request ends there")
 
     def _hold(self, origin: Origin, claim: Checkpoint | Delta, model: Model) -> None:
         trained = claim.trained_digest if isinstance(claim, Checkpoint) else None
@@ -148,6 +152,10 @@ class _Proof:
             self.findings.add(
                 "fold", origin, f"{claim.version} is {claim.digest}, the log folds to {served_digest(model)}"
             )
+
+    @staticmethod
+    def _offset(claim: Checkpoint | Delta) -> int:
+        return claim.b if isinstance(claim, Delta) else claim.next_offset
 
     def _fingerprints(self, lineage: str) -> list[dict[str, str]]:
         """Under which the snapshots of ``lineage`` were made, each once."""

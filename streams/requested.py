@@ -37,13 +37,15 @@ class FoldedIds:
 
 @dataclass(slots=True)
 class Requested:
-    """Requests and steps of one model. ``is_whole``: the log still holds all examples, so that one it lacks never was.
+    """Requests and steps of one model. ``ahead``: what is wrong unless it came later than the view, as it may while the
+    roles are at work. ``is_whole``: the log still holds all examples, so that one it lacks never was.
 
     ``requests`` has, by id, the offset of its first record; ``examples`` where the first record of an id stands, and
     ``knew`` the next offset of the model that predicted it; ``replayed`` counts by task/class what requests repeated.
     """
 
     findings: Findings
+    ahead: Findings
     quotes: Quotes
     is_whole: bool
     decide: Callable[[Ledger, Origin, Record, Attributes], None]
@@ -66,8 +68,10 @@ class Requested:
         new, again = (examples_in(manifest, name) for name in ("new", "replayed"))
         if first:
             self.requests[request] = record.origin.offset
+            is_late = any(map(ledgers[topics.EXAMPLE.name].is_ahead, said.origins))
+            self._check(record, new, is_late=is_late)
+            self._check(record, again, is_late=is_late)
             self._place(record, said, new, ledgers[topics.EXAMPLE.name])
-            self._check(record, again)
             for one in again.values():
                 self.replayed.update(f"{task}/{value}" for task, value in pairs(one.get("labels")))
         if ledger.outcome(record.origin) != NONE:
@@ -77,7 +81,6 @@ class Requested:
 
     def _place(self, record: Record, said: Attributes, new: Mapping[int, Mapping[str, Any]], ledger: Ledger) -> None:
         """Each new example of a request has its place there."""
-        self._check(record, new)
         placed = set()
         for id_, one in new.items():
             origin = self.examples.get(id_)
@@ -90,17 +93,19 @@ class Requested:
         if len(placed) == len(new) and placed != set(said.origins):
             self.findings.add("causes", record.origin, "its causes are not the records of its new examples")
 
-    def _check(self, record: Record, listed: Mapping[int, Mapping[str, Any]]) -> None:
-        """Each example of a request is one that the session role made, and says the same."""
+    def _check(self, record: Record, listed: Mapping[int, Mapping[str, Any]], *, is_late: bool) -> None:
+        """Each example of a request is one that the session role made, and says the same. ``is_late``: the request was
+        written when some of its examples were beyond the view."""
         for id_, one in listed.items():
             if id_ not in self.examples and self.is_whole:
-                self.findings.add("unfounded", record.origin, f"{one['id']} is no record of {topics.EXAMPLE.name}")
+                here = self.ahead if is_late else self.findings
+                here.add("unfounded", record.origin, f"{one['id']} is no record of {topics.EXAMPLE.name}")
             elif self.quotes.is_misquoted(id_, one):
                 self.findings.add("misquoted", record.origin, f"{one['id']} says something else in the request")
 
     def step(self, record: Record, said: Attributes, data: Mapping[str, Any], ledger: Ledger) -> None:
         """Enter a step, which is the outcome of a request."""
-        for origin in (origin for origin in said.origins if origin.topic == REQUEST):
+        for origin in (origin for origin in said.origins if origin.topic == REQUEST and not ledger.is_ahead(origin)):
             if (
                 ledger.ident(origin) not in (NONE, hashed(str(data.get("request"))))
                 or data.get("offset") != origin.offset

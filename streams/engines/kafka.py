@@ -23,7 +23,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from schemas.errors import BrokerError, OffsetOutOfRange, PartitionsChanged, Refused, StoreError, StoreUnavailable
+from schemas.errors import BrokerError, PartitionsChanged, Refused, StoreError, StoreUnavailable
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
@@ -34,6 +34,8 @@ from streams.metrics import Metrics
 
 LOG = logging.getLogger("streams.engine")
 FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+CORRUPT = (KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION)
+RESTORE = 'restore the topic, or see operators.md, "A partition stands"'
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 AGAIN_S = 1.0  # between two tries to take a partition
 
@@ -151,6 +153,7 @@ class KafkaEngine:
                 "max.poll.interval.ms": 300_000,
                 "topic.metadata.refresh.interval.ms": int(self.settings.refresh_s * 1_000),
                 "fetch.wait.max.ms": 50,
+                "check.crcs": True,  # else a bit that flipped on the broker's disk is read as if it had been sent so
                 "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "queued.max.messages.kbytes": 16_384,
                 "statistics.interval.ms": 2_000,
@@ -182,25 +185,33 @@ class KafkaEngine:
             self._lanes.feed(partition, records)
 
     def _on_error(self, where: str, partition: int, error: KafkaError) -> None:
-        if error.code() in OUT_OF_RANGE:
-            gone = OffsetOutOfRange(
-                f"{where}: the offset that the store holds has left retention{self._begins(where, partition)}; restore "
-                f'the topic, or see operators.md, "Retention has overtaken a role": {error.str()}'
-            )
-            LOG.error("%s", gone)
-            self._stopped[partition] = str(gone)
-            self._let_go(partition, self._deadline())
-            self._pause(partition)
+        if error.code() in OUT_OF_RANGE and partition not in self._stopped:
+            self._stop_at(partition, f"{where}: the offset that the store holds {self._why_gone(where, partition)}")
+        elif error.code() in CORRUPT:
+            self._stop_at(partition, f"{where}: the log holds corrupt bytes; {RESTORE}: {error.str()}")
         elif error.code() in FATAL or error.fatal():
             raise BrokerError(f"{self.role}: {error.str()}")
         else:
             LOG.info("%s: %s", self.role, error.str())
 
-    def _begins(self, where: str, partition: int) -> str:
+    def _stop_at(self, partition: int, why: str) -> None:
+        """Read no more of a partition whose next record is not to be had: it is never passed over silently.
+
+        What came before is decided.
+        """
+        LOG.error("%s", why)
+        self._stopped[partition] = why
+        self._pause(partition)
+
+    def _why_gone(self, where: str, partition: int) -> str:
         try:
-            return f", the log begins at {self.broker.ends(where.rpartition('/')[0], partition)[0]}"
+            low, high = self.broker.ends(where.rpartition("/")[0], partition)
         except BrokerError:
-            return ""
+            low = high = 0
+        runner = self._runners.get(partition)
+        if runner is not None and 0 < high < runner.offsets.get(where, 0):
+            return f"lies beyond the log, which ends at {high}: the store is newer than the log; {RESTORE}"
+        return f"has left retention, the log begins at {low}; {RESTORE}"
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined = True
@@ -280,7 +291,11 @@ class KafkaEngine:
             for name in ("lag_records", "lag_seconds"):
                 self.metrics.forget(name, role=self.role, topic=found.topic, partition=str(found.partition))
         for number in {p.partition for p in partitions}:
-            for name in ("pending_entries", "outbox_records", "shedding_level"):  # else the next owner's would be counted beside ours
+            for name in (
+                "pending_entries",
+                "outbox_records",
+                "shedding_level",
+            ):  # else the next owner's would be counted beside ours
                 self.metrics.forget(name, role=self.role, partition=str(number))
         for number in {p.partition for p in partitions if self._assigned[p.partition]}:
             self._pause(number)  # nothing is read of what is left until the partition is whole again

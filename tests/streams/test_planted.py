@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lesson import MODEL, TENANT, Lesson, copied, held, instead, put, records, with_header, without
 from safetensors.numpy import load, save
 
@@ -321,6 +323,34 @@ def test_a_model_that_is_not_what_its_log_folds_to_is_a_fault_unless_another_mac
     found = scene.audit()
     assert (found.proven, found.ok) == (0, fingerprint is not None)
     assert found.unproven == (found.deltas + found.checkpoints if fingerprint else 0)
+
+
+class Growing:
+    """A log that is written while it is read: each topic that is asked later is seen as it was later."""
+
+    def __init__(self, log: MemoryLog, first_s: float, step_s: float) -> None:
+        self.log, self.first_s, self.step_s = log, first_s, step_s
+        self.asked: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.log, name)
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        at_s = self.asked.setdefault(topic, self.first_s + self.step_s * len(self.asked))
+        start, _ = self.log.ends(topic, partition)
+        return start, self.log.offset_at(topic, partition, int(at_s * 1000))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 0.05))
+def test_an_audit_of_roles_at_work_calls_nothing_wrong_that_only_came_later(
+    lesson: Lesson, begin: float, step: float
+) -> None:
+    times = [record.timestamp_ms / 1000 for topic in topics.ALL for record in records(lesson.log, topic)]
+    whole_s = max(times) - min(times)
+    growing = Growing(lesson.log, min(times) + begin * whole_s, step * whole_s)
+    found = audit(growing, TENANT, MODEL, at_rest=False, fetch=lesson.blobs.look)  # type: ignore[arg-type]  # a log but for its ends
+    assert found.ok, found.findings
 
 
 def test_snapshots_that_operators_have_deleted_are_counted_and_no_fault(scene: Scene) -> None:
