@@ -16,6 +16,7 @@ from state.keys import OFFSET, shard_keys
 from state.store import Shard
 from streams.audit import Audit
 from streams.chaos.claims import metric, reasons, settled_but_for
+from streams.chaos.corrupt import flip_in_segment
 from streams.chaos.infra import infra
 from streams.chaos.matrix import Row
 from streams.chaos.stand import Stand
@@ -73,6 +74,28 @@ def admin(here: Stand) -> AdminClient:
     return here.broker.admin
 
 
+def bytes_corrupted(here: Stand) -> None:
+    """A bit of interactions that session has not read flips on the broker's disk; later it is restored."""
+    crew, topic = here.start(*ROLES), topics.INTERACTION.name
+    here.play()
+    here.reach("session", here.random.randint(20, 80))
+    crew.kill("session", signal.SIGSTOP)
+    before = offset(here, 0)
+    here.wait_until(lambda: here.broker.ends(topic, 0)[1] > before + 2 * UNREAD, "interactions pile up")
+    (segment,) = (here.servers.broker.log.parent / "log" / f"{topic}-0").glob("*.log")
+    restore = flip_in_segment(segment, before + UNREAD)
+    try:
+        crew.kill("session")
+        here.wait_until(lambda: "corrupt" in reasons(crew, "session"), "session says so at /healthz")
+        here.reach("session", UNREAD)  # of the other partition
+        here.must(metric(crew, "session", "currere_partitions_stopped") == 1, "no metric says that a partition stands")
+        here.must(offset(here, 0) <= before + UNREAD, "what is corrupt was skipped silently")
+    finally:
+        restore()
+    crew.kill("session")
+    here.recovered("restart", *ROLES)
+
+
 def offset(here: Stand, partition: int) -> int:
     """Up to where session has decided the interactions of a partition."""
     return here.store.offsets(shard(here, partition))[f"{topics.INTERACTION.name}/{partition}"]
@@ -87,6 +110,8 @@ ROWS = (
     Row("retention-overtakes", "session is away, and the log deletes interactions that it has not read",
         "that partition stops and says so (health, metric), nothing is skipped, the other one flows", overtaken,
         on=infra),
+    Row("log-corrupted", "a bit of interactions not yet read flips on the broker's disk, and is restored later",
+        "that partition stops and says so, the other one flows, nothing is lost", bytes_corrupted, on=infra),
     Row("partitions-added", "a partition is added to a topic of sessions",
         "session ends, says why and does nothing any more; what was decided stays", partitions_added,
         on=infra, spoiled=True),

@@ -196,6 +196,7 @@ class KafkaBroker:
                 "auto.offset.reset": "error",
                 "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "fetch.wait.max.ms": 50,
+                "check.crcs": True,
             },
             logger=LOG,
         )
