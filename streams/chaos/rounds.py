@@ -29,6 +29,7 @@ from streams.nursery import Nursery
 LOG = logging.getLogger("streams.chaos")
 ROOT = Path(__file__).resolve().parents[2]
 UNKNOWN = "no-commit"
+RENEWED = 60  # rounds after which servers are opened anew: roles of a new tenant pass over what the others have left
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,10 @@ def play_all(
     left = [(row, number) for number in range(rounds) for row in rows if not results.has(row.name, seed, number)]
     if left:
         with _nursery() as nursery, _Opened(given) as opened:
-            for row, number in left:
+            for played, (row, number) in enumerate(left, start=1):
                 on_round(row, number)
                 done = play_one(row, number, seed, opened.servers(row), results.folder, nursery)
-                if row.spoiled or not done.holds:
+                if row.spoiled or not done.holds or not played % RENEWED:
                     opened.close()
                 results.add(done)
                 yield done
@@ -125,7 +126,7 @@ def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path, nur
         here = Stand(servers, folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings, nursery)
         found = row.play(here) or here.settle()
         here.judge(found)
-    except (CurrereError, RedisError, OSError) as error:
+    except (CurrereError, RedisError, OSError, RuntimeError) as error:  # the last: a server does not come back
         LOG.info("%s", row.name, exc_info=True)
         why = f"{type(error).__name__}: {error}"
     finally:

@@ -26,9 +26,19 @@ def result(rows: Sequence[Row], results: Results) -> dict[str, Any]:
     return {
         "rows": found,
         "holds": all(row["holds"] for row in found),
+        "totals": totals(results.rounds),
         "commit": results.commit,
         "dirty": results.dirty,
         "results": str(results.path),
+    }
+
+
+def totals(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Over all rows: rounds, recoveries by kind, and what the audits counted that must be 0."""
+    return {
+        "rounds": len(rounds),
+        "recovery_seconds": by_kind(one for done in rounds for one in done.recoveries),
+        **{name: sum(done.audit.get(name, 0) for done in rounds) for name in BAD},
     }
 
 

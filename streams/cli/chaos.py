@@ -81,6 +81,9 @@ def _tell(rows: list[Row], kept: Results, plots: Path | None, as_json: bool) -> 
     for row in found["rows"]:
         for name, numbers in row["notes"].items():
             typer.echo(f"{row['name']}: {name} {', '.join(f'{number:g}' for number in numbers[:20])}")
+    for kind, of in found["totals"]["recovery_seconds"].items():
+        if isinstance(of, dict) and of["n"]:
+            typer.echo(f"{kind} of {of['n']} roles: p50 {of['p50']:.2f} s, p95 {of['p95']:.2f} s")
     for path in figures(plots, plot(found["rows"])):
         typer.echo(f"wrote {path}", err=True)
     if as_json:
