@@ -38,12 +38,14 @@ class Moved:
 
 
 def moved(one: Model, other: Model, inputs: Iterable[ExampleInput]) -> Mapping[str, Moved]:
-    """By task, how far what ``other`` serves says of ``inputs`` lies from what ``one`` says: see ``distance``."""
+    """By task that either was taught, how far what ``other`` serves says of ``inputs`` lies from what ``one`` says: see
+    ``distance``."""
     found: dict[str, Moved] = {}
-    views, tasks = (served_view(one), served_view(other)), {task.name: task for task in one.settings.tasks}
+    tasks = {task.name: task for task in one.settings.tasks if one.is_taught(task.name) or other.is_taught(task.name)}
+    views = served_view(one), served_view(other)
     for chunk in _chunks(inputs):
         for said, says in zip(*(predict(view, chunk) for view in views), strict=True):
-            for name, output in said.items():
+            for name, output in ((name, output) for name, output in said.items() if name in tasks):
                 far, was = distance(tasks[name], output, says[name]), likeliest(output)
                 found.setdefault(name, Moved()).add(far, was is not None and was != likeliest(says[name]))
     return found
