@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 from pydantic_core import from_json
@@ -45,6 +46,10 @@ def clocks_jump(here: Stand) -> None:
         here.reach("session", here.random.randint(20, 60))
         shift.set(seconds)
         here.recovered("outage", *ROLES)
+        here.reach("worker", 2)
+        told = here.records(topics.DELTA)[-1]
+        ahead = datetime.fromisoformat(told.header("ce_time") or "").timestamp() - told.timestamp_ms / 1000
+        here.must(abs(ahead - seconds) < HOUR_S / 2, f"the worker's clock is {ahead:.0f} s ahead, to be {seconds:.0f}")
     expired = Counter(from_json(record.value or b"{}").get("fate") for record in here.records(topics.FATE))["expired"]
     here.must(not expired, f"{expired} inputs expired before their time")
 
