@@ -129,6 +129,34 @@ def test_checkpoints_are_listed_and_shown_whole(capsys: pytest.CaptureFixture[st
     assert whole["settings"]["buckets"] == here.settings.learning["buckets"]
 
 
+def test_the_audit_of_roles_at_work_is_content_with_topics_store_and_every_published_version(
+    capsys: pytest.CaptureFixture[str], here: Town
+) -> None:
+    here.wait_for(topics.CHECKPOINT, lambda record: record.header("ce_tenant") == here.settings.tenant)
+    code, found = run(capsys, "audit")
+    assert (code, found["ok"], found["findings"]) == (0, True, [])
+    assert (found["shards"], found["unproven"]) == (here.settings.partitions + 1, 0)
+    assert 0 < found["proven"] <= found["deltas"] + found["checkpoints"]
+
+
+def test_the_newest_version_is_explained_by_what_was_played(capsys: pytest.CaptureFixture[str], here: Town) -> None:
+    here.wait_for(topics.DELTA, lambda record: record.header("ce_tenant") == here.settings.tenant)
+    code, found = run(capsys, "model", "explain", "latest", "--top", "5")
+    assert (code, len(found["top"]), found["gone_share"]) == (0, 5, 0)
+    assert sum(one["share"] for one in found["by"]["rater"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_fold_without_a_rater_of_the_log_leaves_nothing_of_theirs(
+    capsys: pytest.CaptureFixture[str], here: Town
+) -> None:
+    here.wait_for(topics.DELTA, lambda record: record.header("ce_tenant") == here.settings.tenant)
+    _, explained = run(capsys, "model", "explain", "latest")
+    rater = explained["by"]["rater"][0]["rater"]
+    code, found = run(capsys, "fold", "--without", f"rater:{rater}", "--without", "learner:nobody")
+    assert (code, found["clean"], found["same"]) == (0, True, False)
+    assert found["examples"]["learner:nobody"] == 0 < found["examples"][f"rater:{rater}"]
+
+
 def test_a_version_that_never_was_is_an_error_that_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
     code, told = run(capsys, "model", "show", "nothing:1")
     assert code == FAILURE
