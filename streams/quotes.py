@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from streams.hearing import pairs
 from streams.ledger import hashed, readable
 
 
@@ -58,8 +59,14 @@ def of_prediction(data: Mapping[str, Any], outputs: str, version: str) -> int:
 def of_example(data: Mapping[str, Any]) -> int:
     """The hash of who said what of which interaction."""
     return hashed(str(data.get("feedback")), str(data.get("interaction")), str(data.get("rater")),
-                  to_json(data.get("labels", {})))  # fmt: skip
+                  _labels(data.get("labels", {})))  # fmt: skip
 
 
 def _of_label(data: Mapping[str, Any], labels: object) -> int:
-    return hashed(str(data.get("interaction")), str(data.get("rater")), to_json(labels))
+    return hashed(str(data.get("interaction")), str(data.get("rater")), _labels(labels))
+
+
+def _labels(labels: object) -> bytes:
+    """Labels in one form: who reads and writes 1 may make it 1.0, which is the same label."""
+    plain = {task: float(value) if isinstance(value, int) else value for task, value in pairs(labels)}
+    return to_json(plain)

@@ -102,3 +102,15 @@ def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigurationError, match="folder"):
         Blobs(f"file://{tmp_path}/file/blobs")
+
+
+def test_who_looks_sees_what_lies_there_whatever_it_is_and_nothing_where_nothing_is(blobs: Blobs) -> None:
+    uri = blobs.put(PATH, CONTENT)
+    assert blobs.look(uri) == CONTENT
+    assert blobs.look(f"{blobs.url}/another/1.safetensors") is None
+    assert blobs.look("s3://elsewhere/1.safetensors") is None
+
+
+def test_a_store_that_cannot_be_read_is_not_taken_for_an_empty_one(blobs: Blobs) -> None:
+    with pytest.raises(BlobUnavailable):
+        blobs.look(f"{blobs.url}/../outside")

@@ -26,6 +26,7 @@ from state.inventory import Holding, in_memory
 from streams.audit import Audit, audit
 from streams.engines.memory import MemoryLog
 from streams.message import Message, Record
+from streams.quotes import Quotes
 from streams.versions import served_at
 
 REQUESTS, STEPS, DELTAS = topics.TRAIN_REQUEST, topics.TRAIN_STEP, topics.DELTA
@@ -225,6 +226,11 @@ def go_back_in_the_store(scene: Scene) -> None:
     scene.shard(offsets={place: offset - 1 for place, offset in scene.holdings[1].offsets.items()})
 
 
+def let_retention_overtake(scene: Scene) -> None:
+    scene.log.expire(topics.INTERACTION.name, 0, 2)
+    scene.shard(offsets={**scene.holdings[1].offsets, f"{topics.INTERACTION.name}/0": 1})
+
+
 def lose_a_shard(scene: Scene) -> None:
     scene.holdings = [held for held in scene.holdings if held.shard.role != "curate"]
 
@@ -283,6 +289,7 @@ PLANTED: Mapping[str, tuple[Callable[[Scene], None], set[str]]] = {
     "the newest snapshot gone from the blob store": (lose_the_newest_snapshot, {"blob"}),
     "the offsets of two topics swapped in Redis": (swap_offsets, {"store-offset"}),
     "a Redis that went back by one record": (go_back_in_the_store, {"store-offset"}),
+    "an input that retention took before it was decided": (let_retention_overtake, {"overtaken"}),
     "a shard that is gone from Redis": (lose_a_shard, {"store-offset"}),
     "a pending prediction in Redis by another version": (remember_another_model, {"store-state"}),
     "a feedback that waits and that Redis has forgotten": (forget_who_waits, {"lost"}),
@@ -360,3 +367,14 @@ def test_snapshots_that_operators_have_deleted_are_counted_and_no_fault(scene: S
     found = scene.audit()
     assert found.ok, found.findings
     assert found.snapshots_gone == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "quoted", "wrong"), [(1, 1.0, False), (1, 2, True), (["a", "b"], ["a", "b"], False), ("x", "y", True)]
+)
+def test_a_label_is_quoted_by_its_value_not_by_its_spelling(said: object, quoted: object, wrong: bool) -> None:
+    quotes, who = Quotes(), {"interaction": "i", "rater": "ann"}
+    judgement = {"kind": "label", "task": "depth", "value": said}
+    quotes.feedback("f", json.dumps({**who, "judgement": judgement}).encode())
+    found = quotes.example(1, {**who, "kind": "label", "feedback": "f", "labels": {"depth": quoted}})
+    assert (found is not None) == wrong
