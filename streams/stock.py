@@ -84,11 +84,13 @@ class Stock:
                     self.findings.add("store-offset", where, "has inputs in the log, and no state in the store")
 
     def _offset(self, ledger: Ledger, partition: int, one: Holding) -> None:
-        """No record is beyond the end of the log; at rest none is left to be decided."""
+        """No record is beyond the end of the log, none has left it undecided; at rest none is left to be decided."""
         where = f"{ledger.topic}/{partition}"
         start, _ = self.books.ends[ledger.topic].get(partition, (0, 0))
-        _, end = self.books.broker.ends(ledger.topic, partition)  # taken after the store was read
+        begun, end = self.books.broker.ends(ledger.topic, partition)  # taken after the store was read
         stored = one.offsets.get(where, start)
+        if stored < begun:
+            self.findings.add("overtaken", where, f"the store is at {stored}, and the log begins at {begun}")
         if stored > end:
             self.findings.add("store-offset", where, f"the store is at {stored}, and the log ends at {end}")
         if not self.at_rest:

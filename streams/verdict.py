@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.ledger import Finding
 
-LOST = ("lost", "not-applied")
+LOST = ("lost", "not-applied", "overtaken")
 DUPLICATED = ("two-outcomes", "two-contents", "applied-twice")
 FAULTS = (
     "gap", "no-checkpoint", "torn-delta", "digest", "unpublished", "unreadable", "unfounded", "causes", "misplaced",

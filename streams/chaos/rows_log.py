@@ -59,6 +59,8 @@ def overtaken(here: Stand) -> Audit:
     here.reach("session", UNREAD)  # of the other partition
     here.must(metric(crew, "session", "currere_partitions_stopped") == 1, "no metric says that a partition stands")
     here.must(offset(here, 0) == before, "what retention took was skipped silently")
+    overdue = [one.where for one in here.audit(at_rest=False).findings if one.kind == "overtaken"]
+    here.must(overdue == [f"{place.topic}/0"], f"the audit was to say what was overtaken, and says {overdue}")
     crew.stop()
     with closing(redis.Redis.from_url(here.settings.redis)) as client:
         client.hset(shard_keys(shard(here, 0))[0], f"{OFFSET}{place.topic}/0", place.offset)
@@ -108,7 +110,7 @@ def shard(here: Stand, partition: int) -> Shard:
 
 ROWS = (
     Row("retention-overtakes", "session is away, and the log deletes interactions that it has not read",
-        "that partition stops and says so (health, metric), nothing is skipped, the other one flows", overtaken,
+        "that partition stands and says so (health, metric, audit), nothing is skipped, the other one flows", overtaken,
         on=infra),
     Row("log-corrupted", "a bit of interactions not yet read flips on the broker's disk, and is restored later",
         "that partition stops and says so, the other one flows, nothing is lost", bytes_corrupted, on=infra),

@@ -102,7 +102,7 @@ def store_full(here: Stand) -> None:
     here.recovered("outage", *ROLES)
 
 
-def snapshots_corrupted(here: Stand) -> None:
+def snapshots_corrupted(here: Stand) -> Audit:
     """One bit of the last snapshot is another, the one before is torn, and whoever reads them is started again."""
     crew = at_work(here)
     here.reach("worker", STEPS)
@@ -118,6 +118,12 @@ def snapshots_corrupted(here: Stand) -> None:
         refused = metric(crew, role, REFUSED)
         here.must(refused >= 2, f"{role} refused {refused:.0f} snapshots, and two were corrupted")
     here.reach("worker", STEPS)
+    settled_but_for(here, ())
+    found = here.audit(fold=True)
+    told = sorted((one.kind, one.where) for one in found.findings)
+    wanted = sorted(("blob", one.version) for one in newest[-2:])
+    here.must(told == wanted, f"the audit was to find {wanted}, and finds {told}")
+    return replace(found, faults=0, findings=())
 
 
 def path_of(found: Checkpoint) -> Path:
