@@ -12,8 +12,9 @@ from schemas import codec, topics
 from schemas.model import Checkpoint
 from schemas.topics import Topic
 from streams.audit import Audit
+from streams.chaos.crew import Crew
 from streams.chaos.infra import pause
-from streams.chaos.stand import FAR, Crew, DoesNotHold, Stand
+from streams.chaos.stand import FAR, DoesNotHold, Stand
 from streams.stage import standing
 
 PATIENCE_S = 2.0

@@ -10,10 +10,11 @@ import redis
 from state.keys import COMMITS, shard_keys
 from state.store import Shard
 from streams.chaos.claims import reasons
+from streams.chaos.crew import Crew
 from streams.chaos.infra import infra, infra_of
 from streams.chaos.matrix import Row
 from streams.chaos.proxy import Proxy, Weather
-from streams.chaos.stand import Crew, Stand
+from streams.chaos.stand import Stand
 from streams.roles import ROLES
 
 STORED = ("session", "curate")  # the roles that keep what they know in Redis

@@ -18,10 +18,11 @@ from schemas.model import Checkpoint, Delta
 from streams.audit import Audit
 from streams.chaos.claims import checkpoints, count, metric, reasons, settled_but_for
 from streams.chaos.corrupt import flip_in, flipped, tear, torn
+from streams.chaos.crew import Crew
 from streams.chaos.disk import RationedDisk
 from streams.chaos.infra import infra, infra_of, pause
 from streams.chaos.matrix import Row
-from streams.chaos.stand import Crew, Stand
+from streams.chaos.stand import Stand
 from streams.message import Message, Record
 from streams.roles import ROLES
 

@@ -20,7 +20,7 @@ from streams import failpoints
 from streams.assembly import connect_store, partitions_of
 from streams.audit import Audit, audit
 from streams.blobs import Blobs
-from streams.chaos.crew import Crew as Crew
+from streams.chaos.crew import Crew
 from streams.chaos.player import Player
 from streams.chaos.recovery import OUTCOME, Kind, Recovery, Watch
 from streams.chaos.served import never_published
