@@ -32,7 +32,7 @@ from streams.simulated import simulate
 HOUR_S = 3600.0
 JUMPS_S = (HOUR_S, -HOUR_S, 30 * 24 * HOUR_S, 0.0)  # ahead, back, ahead by a month, right again
 ADVERSARY = "adversary"
-EVENTS = 400  # interactions
+EVENTS = 240  # interactions
 ROUNDING = 1e-5  # of a float32
 
 
