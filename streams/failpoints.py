@@ -25,9 +25,9 @@ BETWEEN_OUTPUTS = "between-outputs"  # the log has the first outputs of a batch,
 BEFORE_ACKNOWLEDGEMENT = "before-acknowledgement"  # the log has them all, and the owner does not know
 BETWEEN_STEP_AND_DELTA = "between-step-and-delta"  # folded and its step published; no consumer has the change
 BETWEEN_DELTA_AND_SNAPSHOT = "between-delta-and-snapshot"
-BETWEEN_SNAPSHOT_AND_CHECKPOINT = "between-snapshot-and-checkpoint"  # the blob lies there, and nothing names it
+BEFORE_CHECKPOINT = "before-checkpoint"  # the blob lies there, and nothing names it
 OF_A_SHARD = (BEFORE_COMMIT, AFTER_COMMIT, BETWEEN_OUTPUTS, BEFORE_ACKNOWLEDGEMENT)
-OF_THE_WORKER = (BETWEEN_STEP_AND_DELTA, BETWEEN_DELTA_AND_SNAPSHOT, BETWEEN_SNAPSHOT_AND_CHECKPOINT)
+OF_THE_WORKER = (BETWEEN_STEP_AND_DELTA, BETWEEN_DELTA_AND_SNAPSHOT, BEFORE_CHECKPOINT)
 POISON = "poison"
 
 

@@ -209,7 +209,7 @@ class Worker:
             LOG.warning("snapshot of %s: %s; deltas go on, next try in %.0f s", model.version, error, RETRY_S)
             self._owed_s = RETRY_S
             return
-        failpoints.pass_by(failpoints.BETWEEN_SNAPSHOT_AND_CHECKPOINT)
+        failpoints.pass_by(failpoints.BEFORE_CHECKPOINT)
         self._snapshot_steps, self._owed_s = model.steps, None
         found = Checkpoint(
             model=self.model_name,

@@ -33,7 +33,7 @@ def killed(role: str, here: Stand) -> None:
 def killed_at(step: str, here: Stand) -> None:
     """A role kills itself at ``step``; which role and which passage is seeded."""
     role = here.random.choice(who_comes_by(step))
-    passage = here.random.randint(2, MOMENTS) if step != failpoints.BETWEEN_SNAPSHOT_AND_CHECKPOINT else 2
+    passage = here.random.randint(2, MOMENTS) if step != failpoints.BEFORE_CHECKPOINT else 2
     others = here.start(*(other for other in ROLES if other != role))
     doomed = here.start(role, instance="doomed", failpoint=f"{step}:{passage}")
     here.play()

@@ -70,14 +70,15 @@ COLUMNS = (
 
 
 def plot(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """A bar a row and kind of recovery: the median and a whisker to the 95th percentile. Empty if nothing recovered."""
-    bars = [
-        charts.Interval(f"{row['name']} ({kind})", of["p50"], of["p50"], of["p95"])
-        for row in found
-        for kind, of in row["recovery_seconds"].items()
-        if isinstance(of, dict) and of["n"]
-    ]
-    return {"chaos": charts.bars("Fault to next processed event", "seconds, median and p95", bars)} if bars else {}
+    """A chart a kind of recovery, a bar a row: the median and a whisker to the 95th percentile."""
+    charted: dict[str, list[charts.Interval]] = {}
+    for row in found:
+        for kind, of in row["recovery_seconds"].items():
+            if isinstance(of, dict) and of["n"]:
+                bar = charts.Interval(row["name"].removeprefix("kill-"), of["p50"], of["p50"], of["p95"])
+                charted.setdefault(kind, []).append(bar)
+    title = "From the end of a fault to the next outcome"
+    return {kind: charts.bars(f"{title}: {kind}", "seconds, median and p95", bars) for kind, bars in charted.items()}
 
 
 def _row(row: Row, rounds: Sequence[Round]) -> dict[str, Any]:
