@@ -50,7 +50,7 @@ class Pace(NamedTuple):
     new: int = 8
     replayed: int = 64
     more: int = 1
-    balance: float = 0.75
+    balance: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class Space(IntEnum):
     KINDS_LAST = auto()
     BIN = auto()
     SETTING = auto()
+    CLOSING = auto()
+    CLOSING_PAIR = auto()
+    CLOSING_FIRST_TWO = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ def _heard(given: ExampleInput, context_turns: int) -> Heard:
 def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Table) -> tuple[Hashes, Integers]:
     """The hashed features of each moment and where its bags begin."""
     now, kinds = lists([one.now.words for one in moments]), lists([one.skeleton for one in moments])
-    pairs, kind_pairs = ngrams(now, 2), ngrams(kinds, 2)
+    closing = lists([one.now.closing for one in moments])
+    pairs, kind_pairs, closing_pairs = ngrams(now, 2), ngrams(kinds, 2), ngrams(closing, 2)
     own = [
         (Space.WORD, now),
         (Space.PAIR, pairs),
@@ -119,6 +123,9 @@ def _bags(moments: Sequence[Moment], inputs: Sequence[ExampleInput], table: Tabl
         (Space.FIRST_TWO, firsts(pairs)),
         (Space.LAST, lasts(now)),
         (Space.STEM, lists([one.now.stems for one in moments])),
+        (Space.CLOSING, closing),
+        (Space.CLOSING_PAIR, closing_pairs),
+        (Space.CLOSING_FIRST_TWO, firsts(closing_pairs)),
     ]
     before = [
         (Space.BEFORE, lists([one.last.words for one in moments])),

@@ -19,8 +19,11 @@ def packed_width(width: int) -> int:
     return 2 * width + 2
 
 
-def step_rows(packed: Floats, gradient: Floats, rate: float, decay: float) -> Floats:
+def step_rows(packed: Floats, gradient: Floats, rate: float, decay: float, shrink: float = 0.0) -> Floats:
     """Packed rows [k, 2·width + 2] after one step along ``gradient`` [k, width], their averages moved by ``decay``.
+
+    ``shrink`` is the share of its value that a row loses first: weight decay apart from the gradient (Loshchilov
+    & Hutter 2019), for rows touched only.
 
     Adagrad (Duchi, Hazan & Singer 2011) with one accumulator a row, the mean square of its gradient, so that the state
     of a table is one number a row (as in Mudigere et al. 2022, section 4.1.4).
@@ -30,6 +33,8 @@ def step_rows(packed: Floats, gradient: Floats, rate: float, decay: float) -> Fl
     stepped[:, SQUARES] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(width)
     stepped[:, TOUCHES] += 1
     pace = np.float32(rate) / (np.sqrt(stepped[:, SQUARES]) + TINY)
+    if shrink:
+        stepped[:, :width] *= np.float32(1 - shrink)
     stepped[:, :width] -= pace[:, None] * gradient
     moved = average_rates(stepped[:, TOUCHES], decay)[:, None] * (stepped[:, :width] - packed[:, width : 2 * width])
     stepped[:, width : 2 * width] += moved

@@ -33,7 +33,8 @@ class Task:
 
     ``classes`` belongs to categorical and multilabel tasks, ``range`` (lowest, highest) to ordinal and regression ones.
     ``role`` is the speaker that it applies to, None for all. ``weight`` is its share in the loss, ``group`` names its
-    learning rate. ``constraint`` is what research asks of its outputs, ``research_weight`` how much that counts; see
+    learning rate, ``decay`` the share of its value that a row of its table loses at each step that touches it, for few
+    and noisy labels. ``constraint`` is what research asks of its outputs, ``research_weight`` how much that counts; see
     ``learners.guidance``. ``agrees`` names the modalities that should say the same of it by themselves; see
     ``learners.consistency``. Raises ConfigurationError when these contradict.
     """
@@ -45,6 +46,7 @@ class Task:
     role: SpeakerRole | None = None
     weight: float = 1.0
     group: str = "rest"
+    decay: float = 0.0
     research_weight: float = 0.0
     constraint: Constraint | None = None
     agrees: tuple[Modality, ...] = ()
@@ -62,6 +64,8 @@ class Task:
             return f"role is {self.role!r}, expected one of {', '.join(get_args(SpeakerRole))}"
         if not (0 <= self.weight < math.inf and 0 <= self.research_weight < math.inf):
             return "weights are finite and not negative"
+        if not 0 <= self.decay < 1:
+            return f"decay is {self.decay}, expected 0 <= it < 1"
         if self.constraint is not None and self.constraint not in get_args(Constraint):
             return f"constraint is {self.constraint!r}, expected one of {', '.join(get_args(Constraint))}"
         if unknown := sorted(set(self.agrees) - set(get_args(Modality))):

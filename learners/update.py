@@ -94,9 +94,16 @@ def _rate(model: Model, parameter: str) -> float:
     return base * (sum(scales) / len(scales) if scales else 1.0)
 
 
+def _decay(model: Model, table: str) -> float:
+    """The share that a touched row of ``table`` loses: its task's; what is shared loses the mean of the tasks'."""
+    tasks = model.settings.tasks
+    task = model.settings.task(task_of(table) or "")
+    return task.decay if task else sum(task.decay for task in tasks) / max(len(tasks), 1)
+
+
 def _move_rows(model: Model, name: str, rows: Rows, held: Floats, gradient: Floats, rate: float) -> Rows:
     table, moved = model.tables[name], gradient.any(axis=1)
-    packed = step_rows(held[moved], gradient[moved], rate, model.settings.average_decay)
+    packed = step_rows(held[moved], gradient[moved], rate, model.settings.average_decay, _decay(model, name))
     table.packed[rows[moved]] = packed
     table.served[rows[moved]] = packed[:, table.width : 2 * table.width]
     return rows[moved]

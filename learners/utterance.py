@@ -35,6 +35,7 @@ _KNOWN = _CLOSED | frozenset(_ROUTINE.split())
 _DIGITS = {word: str(value) for value, word in enumerate(_SMALL_NUMBERS.split())}
 _NUMERALS = frozenset(_DIGITS) | frozenset(_NUMBERS.split())
 _ENDINGS = ("ing", "ed", "es", "'s", "s", "e")
+_SENTENCE_ENDS = (". ", "? ", "! ")
 _NOTHING: tuple[tuple[int, ...], ...] = ((), (), (), ())
 
 
@@ -52,7 +53,10 @@ class Word(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """What one text holds, hashed. ``words``, ``stems`` and ``kinds`` are in order; sets may be shared with another."""
+    """What one text holds, hashed. ``words``, ``stems`` and ``kinds`` are in order; sets may be shared with another.
+
+    ``closing`` are the words of the last sentence, where there are several: it is the one that asks to be answered.
+    """
 
     words: tuple[int, ...]
     stems: tuple[int, ...]
@@ -61,6 +65,7 @@ class Utterance(NamedTuple):
     roots: frozenset[int]  # stems of the words that carry content: all but the closed classes
     sizes: tuple[int, int, int]  # of words, vocabulary, roots
     asks: bool
+    closing: tuple[int, ...]
 
 
 def hashed(text: str) -> int:
@@ -109,4 +114,13 @@ def read_utterance(text: str) -> Utterance:
         kinds = firsts[:1] + kinds[1:]
     vocabulary, roots = frozenset(words), frozenset(stems) - _CLOSED_IDS
     sizes = len(words), len(vocabulary), len(roots)
-    return Utterance(words, stems, kinds, vocabulary, roots, sizes, _QUESTION_MARK in vocabulary)
+    asks = _QUESTION_MARK in vocabulary
+    return Utterance(words, stems, kinds, vocabulary, roots, sizes, asks, _closing(text, words))
+
+
+def _closing(text: str, words: tuple[int, ...]) -> tuple[int, ...]:
+    """The ``words`` of the last sentence of ``text``, none where it is the only one."""
+    text = text.rstrip()
+    end = max(map(text.rfind, _SENTENCE_ENDS))
+    count = len(_WORDS.findall(text, end + 1)) if end >= 0 else 0
+    return words[-count:] if 0 < count < len(words) else ()

@@ -22,6 +22,12 @@ def test_a_rows_average_follows_it_and_its_touches_are_counted():
     assert stepped[0, 1] == 8 + (2 - 8) / 2  # the second touch: the mean of two
 
 
+def test_a_row_shrinks_by_its_share_before_it_steps():
+    packed = np.array([[4, 0, 0, 0], [-4, 0, 0, 0]], np.float32)
+    stepped = step_rows(packed, np.array([[1], [0]], np.float32), 0.5, 0.9, 0.25)
+    np.testing.assert_allclose(stepped[:, 0], [4 * 0.75 - 0.5, -4 * 0.75], rtol=1e-6)
+
+
 def test_adamw_walks_as_torch_does():
     theirs = torch.nn.Parameter(torch.linspace(-1, 1, 6))
     optimiser = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)

@@ -65,6 +65,20 @@ def test_a_long_gradient_is_clipped():
     assert progress.norms["raw"] > 1e-3
 
 
+def test_a_task_that_decays_shrinks_its_own_rows_and_by_its_share_of_the_tasks_the_shared_ones():
+    model, again = folded(begun(), 1, 3), folded(begun(), 1, 3)
+    tasks = tuple(replace(task, decay=0.2) if task.name == "move" else task for task in SMALL.tasks)
+    again = replace(again, settings=replace(SMALL, tasks=tasks))
+    before = {name: table.packed[:, : table.width].copy() for name, table in model.tables.items()}
+    model, progress = step(model, moves(0, 4), (), weights(4))
+    again, _ = step(again, moves(0, 4), (), weights(4))
+    for name, share in (("linear.move", 0.2), (EMBED, 0.2 / len(tasks))):
+        rows = progress.touched[name]
+        lost = model.tables[name].packed[rows] - again.tables[name].packed[rows]
+        width = model.tables[name].width
+        np.testing.assert_allclose(lost[:, :width], share * before[name][rows], atol=1e-6)
+
+
 def test_a_row_and_its_average_move_only_when_the_row_is_touched():
     model = folded(begun(), 1, 3)
     before = model.tables[EMBED].packed.copy()

@@ -50,6 +50,8 @@ def test_an_unknown_key_of_a_task_is_an_error_that_names_it():
         {"name": "a.b", "kind": "regression", "range": [0, 1]},
         {"name": "a", "kind": "guess", "range": [0, 1]},
         {"name": "a", "kind": "regression", "range": [0, 1], "role": "parent"},
+        {"name": "a", "kind": "regression", "range": [0, 1], "decay": 1.0},
+        {"name": "a", "kind": "regression", "range": [0, 1], "decay": -0.1},
     ],
 )
 def test_a_task_that_contradicts_itself_is_refused(wrong: dict[str, object]):

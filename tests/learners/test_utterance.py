@@ -36,3 +36,13 @@ def test_capitals_change_no_word():
 
 def test_sizes_count_words_kinds_of_words_and_stems():
     assert read_utterance("the circle and the circles").sizes == (5, 4, 1)
+
+
+@pytest.mark.parametrize("text", ["Well done! So what is left?", "It is 3. So what is left? ", "Why? So what is left?"])
+def test_the_closing_words_are_those_of_the_last_sentence(text: str):
+    assert read_utterance(text).closing == read_utterance("so what is left?").words
+
+
+@pytest.mark.parametrize("text", ["", "So what is left?", "It is 3.5", "...", "Oh. "])
+def test_one_sentence_has_no_closing_words_of_its_own(text: str):
+    assert read_utterance(text).closing == ()
