@@ -66,7 +66,7 @@ def overtaken(here: Stand) -> Audit:
         client.hset(shard_keys(shard(here, 0))[0], f"{OFFSET}{place.topic}/0", place.offset)
     at_s = time.time()
     here.start(*ROLES, instance="second")
-    here.recovered("restart", *ROLES, at_s=at_s)
+    here.recovered("outage", *ROLES, at_s=at_s)
     return settled_but_for(here, ())
 
 
