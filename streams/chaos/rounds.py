@@ -112,10 +112,10 @@ def play_all(
             for played, (row, number) in enumerate(left, start=1):
                 on_round(row, number)
                 done = play_one(row, number, seed, opened.servers(row), results.folder, nursery)
-                if row.spoiled or not done.holds or not played % RENEWED:
-                    opened.close()
                 results.add(done)
                 yield done
+                if row.spoiled or not done.holds or not played % RENEWED:
+                    opened.close()
 
 
 def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path, nursery: Nursery | None = None) -> Round:
