@@ -85,6 +85,7 @@ class Protocol(RuleBasedStateMachine):
         self.role: RoleAt = session_role(self.teller)
         self.kafka: dict[str, int] = {}
         self.durable = True
+        self.era = ""
         self.owner: Worker | None = None
         self.former: list[Worker] = []
         self.between: Callable[[], None] = lambda: None
@@ -95,11 +96,11 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(id=st.sampled_from(["i0", "i1"]))
     def say(self, id: str) -> None:
-        append(self.log, said(id))
+        append(self.log, said(f"{id}{self.era}"))
 
     @rule(id=st.sampled_from(["f0", "f1"]), interaction=st.sampled_from(["i0", "i1"]))
     def give_label(self, id: str, interaction: str) -> None:
-        append(self.log, label(id, interaction))
+        append(self.log, label(f"{id}{self.era}", f"{interaction}{self.era}"))
 
     @rule(share=st.sampled_from([0.25, 0.5, 0.75]))
     def swap_model(self, share: float) -> None:
@@ -108,6 +109,8 @@ class Protocol(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, HORIZON_S]))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
+        if abs(seconds) >= HORIZON_S:  # so long an id is remembered, and no longer
+            self.era += "'"
 
     @rule(some=FEW, more=FEW)
     def decide(self, some: int, more: int) -> None:

@@ -127,6 +127,7 @@ def forgets_that_it_gave_up(w: Protocol) -> None:
     w.tick()
     w.lose()
     w.wait(-LATE_S)
+    w.era = ""
     w.say("i0")
 
 
