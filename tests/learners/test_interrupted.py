@@ -163,7 +163,7 @@ def all_of(found: Folding) -> bytes:
     return snapshot(found.model)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", list(WAYS)[:2])
 @settings(max_examples=5, deadline=None)  # a fold takes .2 s
 @given(data=st.data())
 def test_an_interruption_before_any_requests_changes_no_byte(way: str, data: st.DataObject) -> None:

@@ -94,7 +94,7 @@ class Growing:
         return start, self.log.offset_at(topic, partition, int(at_s * 1000))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.floats(0, 1), st.floats(0, 0.05))
 def test_an_audit_of_roles_at_work_calls_nothing_wrong_that_only_came_later(
     lesson: Lesson, begin: float, step: float
