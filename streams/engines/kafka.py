@@ -23,12 +23,12 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from schemas.errors import BrokerError, PartitionsChanged, Refused, StoreError, StoreUnavailable
+from schemas.errors import BrokerError, PartitionsChanged, Refused, StoreUnavailable
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
 from streams.engines.lanes import Lanes, Runner
-from streams.health import Vitals
+from streams.engines.tenure import Tenure, counts_of
 from streams.message import Record
 from streams.metrics import Metrics
 
@@ -37,7 +37,6 @@ FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GR
 CORRUPT = (KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION)
 RESTORE = 'restore the topic, or see operators.md, "A partition stands"'
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
-AGAIN_S = 1.0  # between two tries to take a partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +90,14 @@ class KafkaEngine:
     ) -> None:
         self.broker, self.topics, self.assign, self.settings = broker, tuple(topics), assign, settings
         self.metrics, self.role, self.clock = metrics, role, clock
-        now = time.monotonic()
-        self.vitals = Vitals(started=now, polled=now, progressed=now, waiting_for="partitions")
-        self.counts = {t: n for t, n in broker.partitions().items() if t in self.topics}
-        if missing := set(topics) - set(self.counts):
-            raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
-        if len(set(self.counts.values())) > 1:
-            raise PartitionsChanged(f"{self.counts}: the topics of a role have one partition count")
+        self.counts = counts_of(broker, topics)
         self._lanes = Lanes(clock, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
+        self._tenure = Tenure(topics, self._lanes, metrics, role, clock)
+        self.vitals = self._tenure.vitals
         self._assigned: dict[int, set[str]] = defaultdict(set)
-        self._runners: dict[int, Runner] = {}  # also of partitions that wait to be taken again
-        self._taken: dict[int, float] = {}
-        self._retry: dict[int, float] = {}
         self._paused: set[int] = set()
         self._joined = False
-        self._stopped: dict[int, str] = {}
         self._counts_seen: dict[str, int] = {}
-        self._decided = 0
         self._consumer = self._connect()
 
     def run(self, stop: threading.Event) -> None:
@@ -185,7 +175,7 @@ class KafkaEngine:
             self._lanes.feed(partition, records)
 
     def _on_error(self, where: str, partition: int, error: KafkaError) -> None:
-        if error.code() in OUT_OF_RANGE and partition not in self._stopped:
+        if error.code() in OUT_OF_RANGE and partition not in self._tenure.stopped:
             self._stop_at(partition, f"{where}: the offset that the store holds {self._why_gone(where, partition)}")
         elif error.code() in CORRUPT:
             self._stop_at(partition, f"{where}: the log holds corrupt bytes; {RESTORE}: {error.str()}")
@@ -200,7 +190,7 @@ class KafkaEngine:
         What came before is decided.
         """
         LOG.error("%s", why)
-        self._stopped[partition] = why
+        self._tenure.stopped[partition] = why
         self._pause(partition)
 
     def _why_gone(self, where: str, partition: int) -> str:
@@ -208,7 +198,7 @@ class KafkaEngine:
             low, high = self.broker.ends(where.rpartition("/")[0], partition)
         except BrokerError:
             low = high = 0
-        runner = self._runners.get(partition)
+        runner = self._tenure.runners.get(partition)
         if runner is not None and 0 < high < runner.offsets.get(where, 0):
             return f"lies beyond the log, which ends at {high}: the store is newer than the log; {RESTORE}"
         return f"has left retention, the log begins at {low}; {RESTORE}"
@@ -231,7 +221,7 @@ class KafkaEngine:
                 unready += places
                 self._paused.add(number)
                 if self._assigned[number] == set(self.topics):  # what is sought must be polled for: not in a callback
-                    self._retry.setdefault(number, time.monotonic())
+                    self._tenure.retry.setdefault(number, time.monotonic())
         if self.settings.group_protocol == "consumer":
             consumer.incremental_assign(begun)
         else:
@@ -242,32 +232,22 @@ class KafkaEngine:
 
     def _take(self, partition: int) -> dict[str, int] | None:
         """Take the partition; None if the store does not answer, then it is tried again later."""
-        self.vitals.recovering_since = begun = time.monotonic()
         try:
-            runner = self.assign(partition)
+            with self._tenure.taking():
+                runner = self.assign(partition)
         except (StoreUnavailable, Refused, BrokerError) as error:
-            if str(error) != self.vitals.store_error:  # once, not once a second for each partition
-                LOG.warning("%s %d: %s", self.role, partition, error)
-            self.vitals.store_error = str(error)
-            self._retry[partition] = time.monotonic() + AGAIN_S
-            if isinstance(error, StoreUnavailable):  # waiting for it is not standing still
-                self.vitals.progressed = begun
+            self._tenure.failed(partition, error)
             return None
         finally:
-            self.vitals.recovering_since = None
             self.vitals.polled = time.monotonic()
-            self.vitals.progressed += self.vitals.polled - begun
-        self.vitals.store_error = None
-        self._retry.pop(partition, None)
         self._paused.discard(partition)
-        self._runners[partition], self._taken[partition] = runner, self.vitals.polled
-        self._lanes.open(partition, runner)
+        self._tenure.took(partition, runner)
         return dict(runner.offsets)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         deadline = self._deadline()
         for number in {p.partition for p in partitions}:
-            self._let_go(number, deadline)
+            self._tenure.let_go(number, deadline)
         self._forget(partitions)
         if self.settings.group_protocol == "consumer":
             consumer.incremental_unassign(partitions)
@@ -286,28 +266,15 @@ class KafkaEngine:
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for found in partitions:
             self._assigned[found.partition].discard(found.topic)
-            for known in (self._runners, self._taken, self._retry, self._stopped):
-                known.pop(found.partition, None)
-            for name in ("lag_records", "lag_seconds"):
-                self.metrics.forget(name, role=self.role, topic=found.topic, partition=str(found.partition))
-        for number in {p.partition for p in partitions}:
-            for name in (
-                "pending_entries",
-                "outbox_records",
-                "shedding_level",
-            ):  # else the next owner's would be counted beside ours
-                self.metrics.forget(name, role=self.role, partition=str(number))
+            self._tenure.forget(found.partition)
         for number in {p.partition for p in partitions if self._assigned[p.partition]}:
             self._pause(number)  # nothing is read of what is left until the partition is whole again
 
     def _reassign(self) -> None:
         """Take again what the store refused or could not answer for, and seek to what it holds."""
-        for lane in self._lanes.failed():
-            self.metrics.count("refusals", role=self.role)
-            self._lanes.drop(lane.partition, 0.0)
-            self._retry[lane.partition] = self._taken[lane.partition] + AGAIN_S
-            self._pause(lane.partition)
-        for partition in [p for p, at in self._retry.items() if at <= time.monotonic()]:
+        for partition in self._tenure.drop_refused():
+            self._pause(partition)
+        for partition in self._tenure.due():
             if self._assigned[partition] != set(self.topics):
                 continue
             offsets = self._take(partition)
@@ -332,7 +299,7 @@ class KafkaEngine:
 
     def _press_back(self) -> None:
         for number, topics in self._assigned.items():
-            if number in self._retry or number in self._stopped or topics != set(self.topics):
+            if number in self._tenure.retry or number in self._tenure.stopped or topics != set(self.topics):
                 continue
             queued = self._lanes.queued(number)
             if number not in self._paused and queued > self.settings.most_queued:
@@ -348,52 +315,20 @@ class KafkaEngine:
     def _each_second(self) -> None:
         if grown := [t for t, n in self._counts_seen.items() if n != self.counts[t]]:
             raise PartitionsChanged(f"{', '.join(grown)}: partitions were added; growth is a new topic generation")
-        lag, known = 0, True
-        for number, runner in self._runners.items():
-            for topic in self.topics:
-                behind = self._observe_lag(topic, number, runner.offsets.get(f"{topic}/{number}"))
-                known, lag = known and behind is not None, lag + (behind or 0)
-        decided = self._lanes.decided
-        if decided != self._decided or not lag:
-            self._decided, self.vitals.progressed = decided, time.monotonic()
-        self.vitals.lag_records = lag if known else None
-        self.metrics.gauge("partitions_stopped", len(self._stopped), role=self.role)
-        standby = self._joined and not any(self._assigned.values())
-        self.vitals.waiting_for = next(
-            iter(self._stopped.values()), None if self._lanes.lanes or standby else "partitions"
-        )
+        self._tenure.look(self._watermarks, standby=self._joined and not any(self._assigned.values()))
         self._commit()
 
     def _commit(self) -> None:
-        positions = [
-            TopicPartition(topic, number, at)
-            for number, runner in self._runners.items()
-            for topic in self.topics
-            if (at := runner.offsets.get(f"{topic}/{number}")) is not None
-        ]
+        positions = [TopicPartition(*place, at) for place, at in self._tenure.positions().items()]
         try:
             if positions:
                 self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:  # for lag monitors only
             LOG.info("%s: %s", self.role, error.args[0].str())
 
-    def _observe_lag(self, topic: str, number: int, at: int | None) -> int | None:
-        labels = {"role": self.role, "topic": topic, "partition": str(number)}
+    def _watermarks(self, topic: str, number: int) -> tuple[int, int] | None:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
-        if high < 0:
-            self.metrics.forget("lag_records", **labels)
-            self.metrics.forget("lag_seconds", **labels)
-            return None
-        behind = max(high - (low if at is None else at), 0)
-        self.metrics.gauge("lag_records", behind, **labels)
-        oldest = self._lanes.oldest_ms(number, topic)
-        if behind == 0:
-            self.metrics.gauge("lag_seconds", 0.0, **labels)
-        elif oldest is None:
-            self.metrics.forget("lag_seconds", **labels)
-        else:
-            self.metrics.gauge("lag_seconds", max(self.clock() - oldest / 1000, 0.0), **labels)
-        return behind
+        return None if high < 0 else (low, high)
 
     def _on_statistics(self, text: str) -> None:
         seen = json.loads(text)
@@ -410,24 +345,11 @@ class KafkaEngine:
     def _deadline(self) -> float:
         return time.monotonic() + self.settings.drain_s
 
-    def _let_go(self, number: int, deadline: float) -> None:
-        """Stop serving a partition after the batch at work, so that the next owner has nothing to send."""
-        lane = self._lanes.drop(number, max(deadline - time.monotonic(), 0.0))
-        if lane is None or lane.error is not None:
-            return
-        if lane.busy:
-            LOG.warning("%s %d: a batch takes too long; it is left to the next owner", self.role, number)
-            return
-        try:
-            lane.runner.close(max(deadline - time.monotonic(), 0.1))
-        except (StoreError, BrokerError) as error:
-            LOG.info("%s: left to the next owner: %s", self.role, error)
-
     def _close(self) -> None:
         deadline = self._deadline()
         self._lanes.close(self.settings.drain_s)  # of all partitions, only the batch at work is finished
         for number in list(self._lanes.lanes):
-            self._let_go(number, deadline)
+            self._tenure.let_go(number, deadline)
         self._commit()
         self._consumer.close()
 
