@@ -69,6 +69,8 @@ class Fetched(ConsumerMessage):
 class StoreConsumer(driver.Consumer):
     """Reads where the owner says."""
 
+    _thread: StoreThread
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.owner: Owner = self.app.owner  # type: ignore[attr-defined]  # the app is a RoleApp

@@ -61,9 +61,9 @@ def parted(one: Stand, two: Stand, partitions: int) -> bool:
 
 
 @pytest.mark.kafka
-@both_protocols
-def test_what_belongs_together_is_shared_and_handed_over_whole(kafka: str, protocol: Protocol) -> None:
-    shared = Shared(ground(kafka, 4, topics=2))
+def test_what_belongs_together_is_shared_and_handed_over_whole(kafka: str) -> None:
+    """Under KIP-848; of the classic protocol the same is asked in ``test_conformance.py``."""
+    shared, protocol = Shared(ground(kafka, 4, topics=2)), "consumer"
     here = shared.here
 
     with here.engine(shared.assign, group_protocol=protocol) as one:
