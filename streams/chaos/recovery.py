@@ -11,7 +11,7 @@ from schemas import topics
 from schemas.topics import Topic
 from streams.engines.broker import Broker
 
-Kind = Literal["restart", "takeover", "outage", "upgrade"]
+Kind = Literal["restart", "takeover", "outage", "upgrade", "cold"]
 OUTCOME: Mapping[str, Topic] = {
     "session": topics.PREDICTION,
     "curate": topics.TRAIN_REQUEST,
@@ -25,7 +25,7 @@ class Recovery(NamedTuple):
 
     ``restart``: the same instance was started again. ``takeover``: another one took its partitions, so that the session
     timeout is part of it. ``outage``: the role lived, and a server was away. ``upgrade``: another version of the code
-    was started in its place.
+    was started in its place. ``cold``: with all that it imports.
     """
 
     kind: Kind

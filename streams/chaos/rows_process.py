@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import closing
 from functools import partial
 
 from schemas import codec, topics
@@ -13,6 +16,7 @@ from streams.chaos.matrix import Row
 from streams.chaos.stand import Stand
 from streams.client import event, message_of
 from streams.engines.tries import MOST
+from streams.nursery import Nursery
 from streams.roles import ROLES
 
 KILLS_A_ROUND = 3
@@ -64,6 +68,20 @@ def fifty_kills(here: Stand) -> None:
     here.must(len(crew.deaths) == KILLS_IN_A_ROW, f"{len(crew.deaths)} deaths, {KILLS_IN_A_ROW} kills")
 
 
+def nursery_killed(here: Stand) -> None:
+    """SIGKILL of the process that all roles are forked from, which takes them along."""
+    with closing(Nursery()) as nursery:
+        crew = here.start(*ROLES, nursery=nursery)
+        here.play()
+        here.reach("session", here.random.randint(20, 60))
+        lives = [child.process for child in crew.supervisor.children.values()]
+        os.kill(nursery.pid, signal.SIGKILL)
+        for process in lives:
+            process.wait(10.0)
+        here.recovered("cold", *ROLES)
+        here.must(sorted(role for role, _ in crew.deaths) == sorted(ROLES), f"not each role once: {crew.deaths}")
+
+
 def poison(here: Stand) -> None:
     """An interaction that kills the session role whenever it is about to be decided."""
     bad = f"poison-{here.seed}"
@@ -109,6 +127,8 @@ def at_step(step: str) -> Row:
 ROWS = (
     *map(at_random, ROLES),
     *map(at_step, (*failpoints.OF_A_SHARD, *failpoints.OF_THE_WORKER)),
+    Row("kill-nursery", "SIGKILL of the process that a machine's roles are forked from, and so of them all",
+        "another is started, and forks them again", nursery_killed),
     Row("poison", "an event that kills the session role whenever it is about to be decided",
         f"after {MOST} tries alone it is a dead letter `poison`, and the rest of its partition flows", poison),
     Row("fifty-kills", f"{KILLS_IN_A_ROW} SIGKILLs, of one to three seeded roles at once", "as one kill", fifty_kills),
