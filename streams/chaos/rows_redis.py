@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from functools import partial
 
 import redis
 
@@ -11,7 +12,7 @@ from state.keys import COMMITS, shard_keys
 from state.store import Shard
 from streams.chaos.claims import reasons
 from streams.chaos.crew import Crew
-from streams.chaos.infra import infra, infra_of
+from streams.chaos.infra import infra, infra_of, pause
 from streams.chaos.matrix import Row
 from streams.chaos.proxy import Proxy, Weather
 from streams.chaos.stand import Stand
@@ -19,11 +20,12 @@ from streams.roles import ROLES
 
 STORED = ("session", "curate")  # the roles that keep what they know in Redis
 AOF = "appendonlydir"
+BURST = 200  # interactions
 
 
 def at_work(here: Stand) -> Crew:
     """All roles, some way into their work."""
-    crew = here.start(*ROLES)
+    crew = here.start(*ROLES, kafka=infra_of(here).detour)
     here.play()
     here.reach("session", here.random.randint(20, 80))
     here.reach("curate", 3)
@@ -67,8 +69,11 @@ def out_of_memory(here: Stand) -> None:
     here.recovered("outage", *ROLES)
 
 
-def failed_over(here: Stand) -> None:
-    """A replica takes over that has not heard of the last commits: offsets, state and outbox go back together."""
+def failed_over(here: Stand, *, cut_off: bool) -> None:
+    """A replica takes over that has not heard of the last commits: offsets, state and outbox go back together.
+
+    ``cut_off``: just then nothing that roles say reaches the broker; what they decided last is on its way meanwhile.
+    """
     from deploy.redis.server import RedisServer
 
     servers = infra_of(here)
@@ -84,11 +89,17 @@ def failed_over(here: Stand) -> None:
         link.set(Weather.DROP)
         here.reach("session", here.random.randint(20, 80))
         here.reach("curate", 1)
+        if cut_off:
+            here.play(BURST, per_s=None)
+            here.reach("session", 5)
+            servers.to_broker.set(Weather.DROP)
+            pause(1.0)  # what is at hand is decided
         known = commits(here, old)
         former.kill()
         new.replicaof("NO", "ONE")
         forgotten = known - commits(here, new)
     servers.to_redis.switch(replica.port)
+    servers.to_broker.set(Weather.CLEAR)
     servers.redis_server = replica
     shutil.rmtree(former.folder)
     here.note("forgotten_commits", forgotten)
@@ -115,5 +126,9 @@ ROWS = (
     Row("redis-oom", "Redis is full (maxmemory, noeviction) until each role has said so",
         "commits are refused whole, and roles go on when there is room", out_of_memory, on=infra),
     Row("redis-failover", "a replica takes over from Redis that has not heard of its last commits",
-        "owners are refused, adopt what the log holds, and no input gets a second outcome", failed_over, on=infra),
+        "owners are refused, adopt what the log holds, and no input gets a second outcome",
+        partial(failed_over, cut_off=False), on=infra),
+    Row("redis-failover-cut-off", "the same, while nothing that roles send reaches the broker",
+        "what was on its way arrives and is adopted before anything is decided again",
+        partial(failed_over, cut_off=True), on=infra),
 )  # fmt: skip

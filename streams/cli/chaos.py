@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +59,7 @@ def _given(kafka: str | None, redis: str | None) -> Servers | None:
 def _play(rows: list[Row], rounds: int, seed: int, kept: Results, given: Servers | None) -> None:
     from streams.chaos.rounds import play_all
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers, roles and small disks are ended, too
     with progress_bar("rounds") as bar:
         left = sum(not kept.has(row.name, seed, number) for row in rows for number in range(rounds))
         task = bar.add_task("chaos", total=left, note="")
