@@ -56,11 +56,11 @@ class FaustEngine:
     ) -> None:
         self.broker, self.topics, self.assign, self.settings = broker, tuple(topics), assign, settings
         self.metrics, self.role = metrics, role
-        self.counts = counts_of(broker, topics)
         chosen = options(settings, broker.address, given or {})
         self.sought: Counter[int] = Counter()
         self._app = RoleApp(settings.group, self, broker_credentials=credentials(broker.security), **chosen)
         check(self._app.conf, broker.address)
+        self.counts = counts_of(broker, topics)
         self._app.agent(self._app.topic(*topics), concurrency=1, name=role)(self._take_in)
         self._lanes = Lanes(clock, settings.batch, settings.tick_s, settings.beat_s, self._on_batch)
         self._tenure = Tenure(topics, self._lanes, metrics, role, clock)
