@@ -210,7 +210,8 @@ def _addresses(host: str, port: int, advertised: str, detour: tuple[int, str] | 
 
 def _format(command: Sequence[str], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = [*command, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+    tool = [*command, "kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}"]
+    tool += ["-c", str(properties)]  # one id in 64 begins with a dash, which alone would be taken for an option
     done = subprocess.run(tool, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if done.returncode:
         raise BrokerFailed(f"the storage of {properties} could not be formatted:\n{done.stdout}{done.stderr}")
