@@ -23,7 +23,6 @@ def program(bootstrap: str, topic: str, group: str, concurrency: int) -> faust.A
         consumer_group_instance_id="one",  # who is started again has its partition at once
         topic_disable_leader=True,
         web_enabled=False,
-        datadir="/dev/shm/currere-stock-faust",
     )
 
     async def process(stream: AsyncIterable[bytes]) -> None:

@@ -30,7 +30,7 @@ def stock_faust(here: Ground, log: Path, concurrency: int) -> Iterator[None]:
     topic = here.names[0]
     command = leashed([sys.executable, str(PROGRAM), here.address, topic, here.group, str(concurrency)])
     with log.open("ab") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, cwd=log.parent)
     try:
         yield
     finally:
