@@ -238,7 +238,7 @@ ROWS = (
         "both refuse both, begin at an older one, and serve nothing that was not published", snapshots_corrupted,
         on=infra),
     Row("deltas-corrupted", "where the next delta is expected come one with a bit flipped and one torn",
-        "both are refused, the last good model serves, the next delta is taken; the audit finds just these",
+        "both are refused, the last good model serves, the next delta is taken; the audit finds nothing else",
         deltas_corrupted, on=infra),
     Row("restored", "Redis is copied at work, log and blobs when it has stopped; all is lost and put on empty disks",
         "roles adopt what is newer in the log than in Redis, and go on", restored, on=infra),
