@@ -21,7 +21,7 @@ class Producer(Protocol):
         """Run the acknowledgements that have come in."""
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for outstanding acknowledgements; returns how many are still missing."""
+        """Wait for what was sent before to be acknowledged; returns how many of these are missing."""
 
 
 class Tail(Protocol):

@@ -17,7 +17,6 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka import Producer as ConfluentProducer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -26,8 +25,8 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.envelope import Origin
 from schemas.errors import BrokerError, OffsetOutOfRange
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
-from streams.engines.broker import Acknowledged
-from streams.message import Message, Record
+from streams.engines.kafka_producer import KafkaProducer
+from streams.message import Record
 
 TIMEOUT_S = 10.0
 NO_LEADER_YET = (
@@ -184,7 +183,7 @@ class KafkaBroker:
 
     def producer(self) -> KafkaProducer:
         """An idempotent producer."""
-        return KafkaProducer(self.settings)
+        return KafkaProducer(self.settings, LOG)
 
     def _consumer(self) -> Consumer:
         return Consumer(
@@ -233,52 +232,3 @@ class KafkaTail:
     def close(self) -> None:
         """Stop following."""
         self._consumer.close()
-
-
-class KafkaProducer:
-    """An idempotent producer: in order per partition, without repeats, acknowledged by all in-sync replicas."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._producer = ConfluentProducer(
-            {
-                **settings,
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.max.bytes": MAX_MESSAGE_BYTES,
-                "queue.buffering.max.kbytes": 131_072,
-            },
-            logger=LOG,
-        )
-
-    def send(self, message: Message, on_ack: Acknowledged) -> None:
-        """Enqueue ``message``; while the queue is full, wait for room."""
-
-        def delivered(error: KafkaError | None, sent: KafkaMessage) -> None:
-            on_ack(None, error.str()) if error is not None else on_ack(sent.offset(), None)
-
-        while True:
-            try:
-                self._producer.produce(
-                    message.topic,
-                    message.value,
-                    message.key,
-                    message.partition,
-                    headers=list(message.headers),
-                    on_delivery=delivered,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                on_ack(None, error.args[0].str())
-                return
-            else:
-                return
-
-    def poll(self) -> None:
-        """Run the acknowledgements that have come in."""
-        self._producer.poll(0)
-
-    def flush(self, timeout_s: float) -> int:
-        """Wait for outstanding acknowledgements; returns how many are still missing."""
-        return int(self._producer.flush(timeout_s))
