@@ -1,0 +1,60 @@
+"""Quix Streams: a StreamingDataFrame that answers, publishes and sinks.
+
+Configured for throughput as its documentation has it: bytes in and out (the codec decodes), a batching sink that is
+flushed at each checkpoint, a checkpoint every batch. Rows go through the frame one by one, so a model is asked for one
+interaction at a time. What is published may leave before the checkpoint writes it to the store.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from quixstreams import Application
+from quixstreams.context import message_context
+from quixstreams.sinks import BatchingSink, SinkBatch
+
+from benchmarks.contestants.work import FETCH, READS, SEND, WRITES, Job, Work, read
+from schemas.envelope import Origin
+from state.store import Put
+from streams.message import Record
+
+
+class Fenced(BatchingSink):  # type: ignore[misc]  # an optional package, which is not looked into
+    """The store as a sink: one fenced commit a checkpoint and partition."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.work = work
+
+    def write(self, batch: SinkBatch) -> None:
+        """Commit what the checkpoint holds of a partition."""
+        items = list(batch)
+        writes = [Put(dict(item.headers)["ce_id"].decode(), item.value) for item in items]
+        self.work.write(batch.partition, writes, items[-1].offset + 1)
+
+
+def run(job: Job) -> None:
+    """Work until the process is ended."""
+    work = Work(job)
+    with tempfile.TemporaryDirectory(prefix="quix-") as folder:
+        app = Application(
+            job.kafka, consumer_group=job.tenant, auto_offset_reset="earliest", commit_every=job.batch,
+            commit_interval=0.05, consumer_extra_config=FETCH, producer_extra_config=SEND, state_dir=folder,
+            use_changelog_topics=False, auto_create_topics=False, loglevel="WARNING",
+        )  # fmt: skip
+        reads = app.topic(READS.name, value_deserializer="bytes", key_deserializer="bytes")
+        writes = app.topic(WRITES.name, value_serializer="bytes", key_serializer="bytes")
+
+        def answer(value: bytes, key: bytes, timestamp: int, headers: Any) -> Any:
+            at = message_context()
+            origin = Origin(at.topic, at.partition, at.offset)
+            (sent,) = work.messages([read(Record(origin, key, value, tuple(headers), timestamp))])
+            return sent
+
+        frame = app.dataframe(reads).apply(answer, metadata=True)
+        frame = frame.set_headers(lambda sent, key, timestamp, headers: list(sent.headers))
+        frame = frame.apply(lambda sent: sent.value)
+        frame.to_topic(writes)
+        frame.sink(Fenced(work))
+        app.run()

@@ -1,0 +1,101 @@
+"""The contestants of the engine benchmark, and the Python that runs each.
+
+A framework has an environment of its own: Quix Streams holds pydantic and confluent-kafka at older versions than ours.
+What a framework's environment does not have itself it takes from ours, so that the codec and the model are the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import requires
+from importlib.util import find_spec
+from pathlib import Path
+
+from schemas.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "currere-bench.pth"
+INSTALL_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A program of ``benchmarks/contestants``. ``needs`` is the module without which it does not run, None for none;
+    ``requirements`` are what brings it."""
+
+    name: str
+    program: str
+    needs: str | None = None
+    requirements: tuple[str, ...] = ()
+
+
+CONTESTANTS = (
+    Contestant("currere", "currere"),
+    Contestant("raw", "raw"),
+    Contestant("raw-outbox", "raw_outbox"),
+    Contestant("quix", "quix", "quixstreams", ("quixstreams>=3.28,<4",)),
+    Contestant("faust", "faust", "faust",
+               ("faust-streaming>=0.15.3,<0.16", "aiokafka[lz4,snappy,zstd]>=0.14,<0.15", "uvloop>=0.19")),
+    Contestant("bytewax", "bytewax", "bytewax", ("bytewax>=0.21,<0.22",)),
+    Contestant("faststream", "faststream", "faststream", ("faststream[confluent]>=0.7,<0.8",)),
+)  # fmt: skip
+
+
+def python_of(contestant: Contestant, folder: Path | None) -> Path | None:
+    """The Python that can run ``contestant``: that of its environment in ``folder``, or ours; None if neither can."""
+    if contestant.needs is None:
+        return Path(sys.executable)
+    if folder is not None and (own := _python(folder, contestant)).exists():
+        return own
+    return Path(sys.executable) if find_spec(contestant.needs) else None
+
+
+def how_to_install(contestant: Contestant) -> str:
+    """What to say of a contestant that is not there."""
+    what = " ".join(f"'{wanted}'" for wanted in contestant.requirements)
+    return f"{contestant.needs} is not installed; give --make-environments DIR, which installs {what} there"
+
+
+def make(contestants: Sequence[Contestant], folder: Path) -> None:
+    """Make the environments that ``folder`` lacks. Raises ConfigurationError with what the installer said."""
+    for contestant in contestants:
+        if contestant.needs is not None and not _ready(contestant, folder):
+            print(f"installing {', '.join(contestant.requirements)} into {folder / contestant.name}", file=sys.stderr)
+            _make(contestant, folder / contestant.name)
+
+
+def _ready(contestant: Contestant, folder: Path) -> bool:
+    """Whether the environment was made to its end: the path to ours is written last."""
+    return bool([*(folder / contestant.name).rglob(OURS)])
+
+
+def _make(contestant: Contestant, where: Path) -> None:
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    wanted = [*contestant.requirements, *(need for need in requires("currere") or () if "extra ==" not in need)]
+    python = str(_python(where.parent, contestant))
+    if uv:
+        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(where)])
+        _run([uv, "pip", "install", "--quiet", "--python", python, *wanted])
+    else:
+        _run([sys.executable, "-m", "venv", "--clear", str(where)])
+        _run([python, "-m", "pip", "install", "--quiet", *wanted])
+    own = _run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).strip()
+    (Path(own) / OURS).write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_S).stdout
+    except subprocess.CalledProcessError as error:
+        raise ConfigurationError(f"{' '.join(command[:4])} … failed: {error.stderr.strip()[-2_000:]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(f"{' '.join(command[:4])} … took longer than {INSTALL_S:.0f} s") from error
+
+
+def _python(folder: Path, contestant: Contestant) -> Path:
+    return folder.absolute() / contestant.name / "bin" / "python"
