@@ -20,6 +20,7 @@ from schemas.topics import Topic
 from state.store import Shard, Store
 from streams.engines.broker import Acknowledged
 from streams.engines.shard import RoleAt, ShardRunner
+from streams.engines.tries import Care
 from streams.message import Message, Record
 from streams.metrics import Metrics, RoleMetrics
 
@@ -187,7 +188,7 @@ class MemoryEngine:
     def __init__(self, log: MemoryLog, store: Store, at: RoleAt, metrics: Metrics, batch: int = 500) -> None:
         self.log, self.store, self.at, self.batch = log, store, at, batch
         self.metrics = metrics
-        self.producer = log.producer()
+        self.producer, self._care = log.producer(), Care(uuid.uuid4().hex)
         self._shards: dict[int, ShardRunner] = {}
 
     def step(self) -> int:
@@ -231,6 +232,7 @@ class MemoryEngine:
             self.log.partitions(),
             RoleMetrics(self.metrics, self.at.role),
             uuid.uuid4().hex,
+            self._care,
         )
         runner.recover(self.log)
         self._shards[partition] = runner

@@ -146,14 +146,17 @@ class ShardRunner:
         return self._care_left > 0 or not self._mark.passed(self.offsets)
 
     def _decide_with_care(self, records: Sequence[Record], now: float, due_limit: int) -> None:
-        """Each batch is marked before it is decided; what an earlier process may have died of is decided one by one."""
+        """Each batch is marked before it is decided; what an earlier process may have died of is decided one by one.
+
+        Nothing that is due is decided beside a suspect: what that did would be laid at the suspect's door.
+        """
         suspects, rest = self._mark.suspected(records)
         for record in suspects:
             mark = self._mark.trying(record, self.care.process)
             if not mark.is_poison(record):
                 self._commit(Commit(self.offsets, [mark.put()]))
             self._mark = mark.decided(record)
-            self._decide([record], now, due_limit, mark.is_poison(record))
+            self._decide([record], now, 0, mark.is_poison(record))
         if rest:
             self._mark = self._mark.begun(rest)
             self._commit(Commit(self.offsets, [self._mark.put()]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from builders import Died, Host, append, classroom_log, label, outcomes, published, said, session_role
+from builders import HORIZON_S, Died, Host, append, classroom_log, label, outcomes, published, said, session_role
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +30,7 @@ class Frail:
     inner: Processor
     bad: frozenset[str]
     error: type[Exception] = Died
+    over_what_is_due: bool = False
     resident: bool = False
     quoted: tuple[str, ...] = (topics.PREDICTION.name,)
 
@@ -39,6 +40,8 @@ class Frail:
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         if any(input_.event.id in self.bad for input_ in batch.inputs):
             raise self.error("over a bad event")
+        if self.over_what_is_due and batch.due:
+            raise self.error("over what is due")
         return self.inner.run(batch, values)
 
 
@@ -121,6 +124,19 @@ def test_a_process_that_dies_between_records_brings_none_under_suspicion() -> No
     log, store, role = lesson(8), MemoryStore(), session_role()
     for _ in range(8):  # each decides one record of each topic and is gone
         Host(log, store, role).step(1, 1)
+    Host(log, store, role).drain()
+    assert reasons(log) == {}
+
+
+def test_what_is_due_brings_no_record_under_suspicion() -> None:
+    log, store, role = lesson(1), MemoryStore(), session_role()
+    Host(log, store, role).drain()
+    log.clock.advance(HORIZON_S + 1)
+    append(log, said("i1"), said("i2"))
+    mortal = replace(role, processor=Frail(role.processor, frozenset(), over_what_is_due=True))
+    for _ in range(5 * MOST):
+        with pytest.raises(Died):
+            Host(log, store, mortal).drain()
     Host(log, store, role).drain()
     assert reasons(log) == {}
 
