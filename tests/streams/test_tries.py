@@ -129,9 +129,11 @@ def test_a_process_that_dies_between_records_brings_none_under_suspicion() -> No
 
 
 def test_what_is_due_brings_no_record_under_suspicion() -> None:
-    log, store, role = lesson(1), MemoryStore(), session_role()
+    clock, store, role = ManualClock(), MemoryStore(), session_role()
+    log = classroom_log(clock)
+    append(log, said("i0"))
     Host(log, store, role).drain()
-    log.clock.advance(HORIZON_S + 1)
+    clock.advance(HORIZON_S + 1)
     append(log, said("i1"), said("i2"))
     mortal = replace(role, processor=Frail(role.processor, frozenset(), over_what_is_due=True))
     for _ in range(5 * MOST):
