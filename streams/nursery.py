@@ -99,10 +99,12 @@ class Nursery:
         """Whether it can bear no more."""
         return self._process.poll() is not None
 
-    def bear(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None) -> Born:
+    def bear(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None, patience_s: float = BIRTH_S
+    ) -> Born:
         """Fork a process that runs ``currere ARGUMENTS`` under ``environment``; its output goes to ``log``, or as ours.
 
-        Raises OSError when the nursery has died.
+        Raises OSError when the nursery has died, or takes longer than ``patience_s``; what it bears later is ended.
         """
         asked: Future[Born] = Future()
         request = {"arguments": list(arguments), "environment": dict(environment), "log": str(log) if log else None}
@@ -112,7 +114,12 @@ class Nursery:
                 raise BrokenPipeError("the nursery has died")
             self._births.put(asked)
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        return asked.result(BIRTH_S)
+        try:
+            return asked.result(patience_s)
+        except TimeoutError:
+            if asked.cancel():
+                raise TimeoutError(f"nothing was born in {patience_s:.0f} s") from None
+            return asked.result()
 
     def close(self) -> None:
         """End it, and whatever it has borne."""
@@ -132,13 +139,19 @@ class Nursery:
             if "born" in said:
                 ended: Future[int] = Future()
                 self._ends[said["born"]] = ended
-                self._births.get().set_result(Born(said["born"], ended))
+                asked = self._births.get()
+                if asked.set_running_or_notify_cancel():
+                    asked.set_result(Born(said["born"], ended))
+                else:  # nobody waits for it any more
+                    os.kill(said["born"], signal.SIGKILL)
             else:
                 self._ends.pop(said["died"]).set_result(said["status"])
         process.wait()
         process.stdout.close()
         while not self._births.empty():
-            self._births.get().set_exception(BrokenPipeError("the nursery has died"))
+            asked = self._births.get()
+            if asked.set_running_or_notify_cancel():
+                asked.set_exception(BrokenPipeError("the nursery has died"))
         for ended in self._ends.values():
             ended.set_result(-signal.SIGKILL)
         self._ends.clear()

@@ -136,7 +136,7 @@ class Supervisor:
             try:
                 return self._nurse().bear(arguments, environment, log_path)
             except OSError:  # it died just now
-                return self._nurse().bear(arguments, environment, log_path)
+                return self._bear_at_last(arguments, environment, log_path)
         command = leashed([sys.executable, "-m", "streams.cli", *arguments])
         if log_path is None:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
@@ -144,6 +144,15 @@ class Supervisor:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+    def _bear_at_last(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None) -> Born:
+        try:
+            return self._nurse().bear(arguments, environment, log)
+        except OSError as error:
+            raise RoleDied(
+                f"{arguments[1]} could not be started: {error}, twice; what it says is above (is the extra `roles` "
+                f"whole?), or run `currere {' '.join(arguments)}` by itself"
+            ) from error
 
     def _nurse(self) -> Nursery:
         """A nursery that lives; what an earlier one bore has died with it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from streams.nursery import Born, Nursery
+from streams.supervisor import RoleDied, Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="roles are forked on Linux only")
 
@@ -74,6 +75,14 @@ def test_a_signal_to_the_whole_group_is_left_to_the_supervisor(nursery: Nursery,
     assert nursery.bear(["settings"], NOWHERE, tmp_path / "log").wait(PATIENCE_S) == 0
 
 
+def test_a_child_that_is_born_too_late_is_ended_and_taken_for_no_other(nursery: Nursery, tmp_path: Path) -> None:
+    os.kill(nursery.pid, signal.SIGSTOP)
+    with pytest.raises(OSError, match="nothing was born"):
+        nursery.bear(["up", "session"], NOWHERE, tmp_path / "late", patience_s=0.0)
+    os.kill(nursery.pid, signal.SIGCONT)
+    assert nursery.bear(["settings"], NOWHERE, tmp_path / "log").wait(PATIENCE_S) == 0
+
+
 def test_children_end_with_their_nursery_and_it_bears_no_more(nursery: Nursery, tmp_path: Path) -> None:
     born = waiting(nursery, tmp_path / "log")
     os.kill(nursery.pid, signal.SIGKILL)
@@ -81,3 +90,12 @@ def test_children_end_with_their_nursery_and_it_bears_no_more(nursery: Nursery, 
     await_end(born.pid)
     with pytest.raises(OSError, match="the nursery has died"):
         waiting(nursery, tmp_path / "log")
+
+
+def test_who_cannot_import_what_roles_need_is_told_where_to_look(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RoleDied, match="currere up session"):
+        Supervisor(["session"], {}).start()
