@@ -45,6 +45,8 @@ CONTESTANTS = (
     Contestant("faststream", "faststream", "faststream", ("faststream[confluent]>=0.7,<0.8",)),
 )  # fmt: skip
 
+UNDER_CLOCKS = Contestant("stages", "stages")  # currere, to see where its time goes
+
 
 def python_of(contestant: Contestant, folder: Path | None) -> Path | None:
     """The Python that can run ``contestant``: that of its environment in ``folder``, or ours; None if neither can."""

@@ -69,7 +69,7 @@ def run(given: argparse.Namespace) -> Found:
             advance()
         if "currere" in found.rounds["scored"]:
             try:
-                found.spent = where(place, course, by_name["currere"], pythons["currere"], models["scored"])
+                found.spent = where(place, course, models["scored"])
             except ContestantFailed as error:  # its rounds are measured all the same
                 found.failed["where the time goes"] = str(error)
     return found

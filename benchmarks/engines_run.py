@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import redis
 from confluent_kafka import KafkaException
 
 from benchmarks.contestants.work import READS, WRITES, Job
-from benchmarks.engines_environments import ROOT, Contestant
+from benchmarks.engines_environments import ROOT, UNDER_CLOCKS, Contestant
 from benchmarks.engines_watch import WARM, Measured, Pace, Sample, cpu_s, latencies, outputs, pace, percentile
 from deploy.kafka.broker import end_child, start_child
 from schemas.errors import BrokerError, CurrereError
@@ -83,10 +84,10 @@ def measured(place: Place, course: Course, contestant: Contestant, python: Path,
     return Measured(backlog, live, memory, percentile(settled, 0.5), percentile(settled, 0.99), twice)
 
 
-def where(place: Place, course: Course, contestant: Contestant, python: Path, model: Path | None) -> Spent:
+def where(place: Place, course: Course, model: Path | None) -> Spent:
     """What each part of currere's engine spends on the backlog. Raises BrokerError, ContestantFailed."""
     stages = place.folder / "stages.json"
-    with _at_work(place, course, contestant, python, model, stages) as work:
+    with _at_work(place, course, UNDER_CLOCKS, Path(sys.executable), model, stages) as work:
         samples = work.until(course.events, lambda: work.child.send_signal(signal.SIGUSR1))
         end_child(work.child)  # in order: only then does it tell
     return Spent(json.loads(stages.read_text()), pace(samples, course.events))

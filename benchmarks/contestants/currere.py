@@ -1,20 +1,16 @@
 """Currere's own engine with a processor that does the common work: one read and one commit a batch, the outbox, the
 marks that find what kills a process, groups, back-pressure, metrics.
 
-Configured as ``currere up session`` is. With ``stages`` in the job it also keeps, and writes when it is ended, the CPU
-of each part of a batch.
+Configured as ``currere up session`` is.
 """
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.contestants.stages import Stages
 from benchmarks.contestants.work import READS, ROLE, WRITES, Answer, Job, answering
 from state.store import Put
 from streams.assembly import Workshop, connect_store
@@ -47,21 +43,16 @@ class Same:
 
 def run(job: Job) -> None:
     """Work until SIGTERM. Raises BrokerError."""
+    serve(job, answering(job))
+
+
+def serve(job: Job, answer: Answer) -> None:
+    """As ``run``, with answers of one's own."""
     settings = load(kafka=job.kafka, redis=job.redis, tenant=job.tenant, partitions=job.partitions, batch=job.batch)
-    stages = Stages(Path(job.stages)) if job.stages else None
-    answer = answering(job)
-    processor = Same(stages.timed("answer", answer) if stages else answer)
-    at = RoleAt(job.tenant, ROLE, (READS.name,), (WRITES.name,), processor)
+    at = RoleAt(job.tenant, ROLE, (READS.name,), (WRITES.name,), Same(answer))
     shop = Workshop(settings, kafka_of(settings), connect_store(settings), Blobs(settings.blobs), Metrics())
-    if stages:
-        stages.watch()
-    engine = KafkaEngine(
-        kafka_of(settings), at.inputs, shop.owner(at), engine_settings(settings, ROLE), shop.metrics, ROLE
-    )
+    polls = engine_settings(settings, ROLE)
+    engine = KafkaEngine(kafka_of(settings), at.inputs, shop.owner(at), polls, shop.metrics, ROLE)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    if stages:
-        signal.signal(signal.SIGUSR1, lambda number, frame: stages.mark())
     engine.run(stop)
-    if stages:
-        Path(stages.path).write_text(json.dumps(stages.found()))

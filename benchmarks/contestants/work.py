@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import pickle
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -41,7 +40,7 @@ Answer = Callable[[Sequence[Input]], list[Output]]
 class Job:
     """What a contestant is told. ``model`` is a file with a pickled ``Served``, or None: nothing is scored.
 
-    ``stages`` is a file into which currere writes where its time went, or None.
+    ``stages`` is the file into which ``stages`` writes where the time went.
     """
 
     kafka: str
@@ -166,8 +165,3 @@ def send(producer: Producer, messages: Sequence[Message]) -> None:
             else:
                 break
         producer.poll(0)
-
-
-def milliseconds() -> int:
-    """The time now, for a record whose framework does not tell when the log received it."""
-    return int(time.time() * 1000)
