@@ -94,9 +94,9 @@ class Supervisor:
 
     def run(self, stop: threading.Event, on_look: Callable[[], None] = lambda: None) -> None:
         """Start, tend until ``stop``, then stop all; ``on_look`` is called at each look at the children."""
-        self.start()
         next_look = time.monotonic()
         try:
+            self.start()
             while not stop.wait(TEND_S):
                 self.tend()
                 if time.monotonic() >= next_look:
@@ -158,7 +158,10 @@ class Supervisor:
         """A nursery that lives; what an earlier one bore has died with it."""
         if self.nursery is not None and not self.nursery.ended:
             return self.nursery
-        if self._own_nursery is None or self._own_nursery.ended:
+        if self._own_nursery is not None and self._own_nursery.ended:
+            self._own_nursery.close()
+            self._own_nursery = None
+        if self._own_nursery is None:
             self._own_nursery = Nursery()
         return self._own_nursery
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -98,4 +99,4 @@ def test_who_cannot_import_what_roles_need_is_told_where_to_look(
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RoleDied, match="currere up session"):
-        Supervisor(["session"], {}).start()
+        Supervisor(["session"], {}).run(threading.Event())
