@@ -75,7 +75,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="default: both")
     parser.add_argument("--environments", type=Path, metavar="DIR", help="where the frameworks' environments are")
     parser.add_argument("--make-environments", type=Path, metavar="DIR", help="make there those that are missing")
-    parser.add_argument("--patience", type=count, default=180, help="seconds a contestant is waited for (default 180)")
+    parser.add_argument("--patience", type=count, default=300, help="seconds a contestant is waited for (default 300)")
     return parser.parse_args(argv)
 
 
