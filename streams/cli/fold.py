@@ -138,7 +138,7 @@ def _unlearn(
     with progress_bar("records") as bar:
         task = bar.add_task("folding twice", total=None, note="")
         found = unlearn(lambda: requests(lambda done, all: bar.update(task, completed=done, total=all)), those)
-    _write(found.compared, out, plots)
+    _write(found.compared, out if found.is_clean else None, plots)
     if as_json:
         show_json(to_json(found))
     else:

@@ -19,13 +19,13 @@ from aiokafka.errors import KafkaError
 from faust import Stream
 from faust.types import TP, StreamT
 
-from schemas.errors import BrokerError, CurrereError, OffsetOutOfRange, PartitionsChanged, Refused, StoreUnavailable
+from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused, StoreUnavailable
 from streams.engines.faust_app import POLL_S, Fetched, RoleApp, StoreConsumer
 from streams.engines.faust_settings import check, credentials, options
 from streams.engines.kafka import EngineSettings
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Lanes, Runner
-from streams.engines.tenure import Tenure, counts_of
+from streams.engines.tenure import Tenure, counts_of, why_gone
 from streams.metrics import Metrics
 
 LOG = logging.getLogger("streams.engine")
@@ -111,12 +111,9 @@ class FaustEngine:
 
     def left_retention(self, place: TP, offset: int) -> None:
         """Called by the transport when the log has lost what the store asks for: the partition stops."""
-        gone = OffsetOutOfRange(
-            f"{place.topic}/{place.partition}: {offset}, which the store holds, has left retention{self._first(place)};"
-            ' restore the topic, or see operators.md, "Retention has overtaken a role"'
-        )
-        LOG.error("%s: %s", self.role, gone)
-        self._tenure.stopped[place.partition] = str(gone)
+        why = why_gone(self.broker, place.topic, place.partition, offset)
+        LOG.error("%s: %s", self.role, why)
+        self._tenure.stopped[place.partition] = why
         self._consumer.pause_partitions(self._places(place.partition))
 
     def holds_back(self, partition: int) -> bool:
@@ -226,12 +223,6 @@ class FaustEngine:
 
     def _places(self, partition: int) -> set[TP]:
         return {TP(topic, partition) for topic in self.topics}
-
-    def _first(self, place: TP) -> str:
-        try:
-            return f", the log begins at {self.broker.ends(place.topic, place.partition)[0]}"
-        except BrokerError:
-            return ""
 
     def _on_batch(self, seconds: float) -> None:
         self.metrics.observe("batch_seconds", seconds, role=self.role)

@@ -28,14 +28,13 @@ from schemas.topics import MAX_MESSAGE_BYTES
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
 from streams.engines.lanes import Lanes, Runner
-from streams.engines.tenure import Tenure, counts_of
+from streams.engines.tenure import RESTORE, Tenure, counts_of, why_gone
 from streams.message import Record
 from streams.metrics import Metrics
 
 LOG = logging.getLogger("streams.engine")
 FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 CORRUPT = (KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION)
-RESTORE = 'restore the topic, or see operators.md, "A partition stands"'
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
@@ -176,7 +175,9 @@ class KafkaEngine:
 
     def _on_error(self, where: str, partition: int, error: KafkaError) -> None:
         if error.code() in OUT_OF_RANGE and partition not in self._tenure.stopped:
-            self._stop_at(partition, f"{where}: the offset that the store holds {self._why_gone(where, partition)}")
+            runner = self._tenure.runners.get(partition)
+            stored = runner.offsets.get(where, 0) if runner else 0
+            self._stop_at(partition, why_gone(self.broker, where.rpartition("/")[0], partition, stored))
         elif error.code() in CORRUPT:
             self._stop_at(partition, f"{where}: the log holds corrupt bytes; {RESTORE}: {error.str()}")
         elif error.code() in FATAL or error.fatal():
@@ -192,16 +193,6 @@ class KafkaEngine:
         LOG.error("%s", why)
         self._tenure.stopped[partition] = why
         self._pause(partition)
-
-    def _why_gone(self, where: str, partition: int) -> str:
-        try:
-            low, high = self.broker.ends(where.rpartition("/")[0], partition)
-        except BrokerError:
-            low = high = 0
-        runner = self._tenure.runners.get(partition)
-        if runner is not None and 0 < high < runner.offsets.get(where, 0):
-            return f"lies beyond the log, which ends at {high}: the store is newer than the log; {RESTORE}"
-        return f"has left retention, the log begins at {low}; {RESTORE}"
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined = True

@@ -14,6 +14,7 @@ from streams.health import Vitals
 from streams.metrics import Metrics
 
 LOG = logging.getLogger("streams.engine")
+RESTORE = 'restore the topic, or see operators.md, "A partition stands"'
 AGAIN_S = 1.0  # between two tries to take a partition
 
 Watermarks = Callable[[str, int], tuple[int, int] | None]  # of a topic's partition, as far as they are known
@@ -27,6 +28,18 @@ def counts_of(broker: Broker, topics: Sequence[str]) -> dict[str, int]:
     if len(set(counts.values())) > 1:
         raise PartitionsChanged(f"{counts}: the topics of a role have one partition count")
     return counts
+
+
+def why_gone(broker: Broker, topic: str, partition: int, stored: int) -> str:
+    """Why the log does not hold ``stored``, the offset at which a partition is to go on, and what to do."""
+    try:
+        low, high = broker.ends(topic, partition)
+    except BrokerError:
+        low = high = 0
+    where = f"{topic}/{partition}: offset {stored}, which the store holds,"
+    if 0 < high < stored:
+        return f"{where} lies beyond the log, which ends at {high}: the store is newer than the log; {RESTORE}"
+    return f"{where} has left retention, the log begins at {low}; {RESTORE}"
 
 
 class Tenure:
@@ -61,6 +74,7 @@ class Tenure:
         """Serve a partition."""
         self.vitals.store_error = None
         self.retry.pop(partition, None)
+        self.stopped.pop(partition, None)  # it is read anew; whether the next record is to be had now, will be seen
         self.runners[partition], self._taken[partition] = runner, time.monotonic()
         self.lanes.open(partition, runner)
 

@@ -109,6 +109,18 @@ def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(ka
 
 
 @each_engine
+def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str) -> None:
+    here, sent = ground(kafka, 1), 10
+    (topic,) = here.names
+    here.put(topic, 0, sent)
+    hand = opened(**{f"{topic}/0": sent + 1})
+    with here.engine(lambda partition: hand, kind) as stand:
+        eventually(lambda: "newer than the log" in (stand.engine.vitals.waiting_for or ""), "it says what is wrong")
+        assert f"ends at {sent}" in str(stand.engine.vitals.waiting_for)
+    assert hand.seen == []
+
+
+@each_engine
 def test_added_partitions_end_the_engine(kafka: str, kind: str) -> None:
     here = ground(kafka, 1)
     with here.engine(lambda partition: opened(), kind) as stand:
