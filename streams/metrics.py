@@ -32,7 +32,7 @@ COUNTERS = {
 GAUGES = {
     "lag_records": ("records not yet taken; absent while unknown", ["role", "topic", "partition"]),
     "lag_seconds": ("age of the oldest record not yet taken; 0 when caught up", ["role", "topic", "partition"]),
-    "partitions_stopped": ("partitions whose next record has left retention or is corrupt: nothing is skipped silently", ["role"]),
+    "partitions_stopped": ("partitions whose next record has left retention or is corrupt; none is skipped", ["role"]),
     "poll_age_seconds": ("since the engine last polled", ["role"]),
     "pending_entries": ("entries in the store", ["role", "partition"]),
     "shedding_level": ("how many kinds of optional work are left out", ["role", "partition"]),
