@@ -151,11 +151,14 @@ def explain(
     towards logits met are no part of it. That would be an influence (Koh & Liang 2017), which needs second derivatives
     of a model at its optimum, and an online model never is; ``currere fold --without`` measures it by leaving out.
 
-    ``gone`` says of an example why it would not be learned from now. Raises NotFound if there is no such version.
+    ``gone`` says of an example why it would not be learned from now. Raises NotFound if there is no
+    such version since then.
     """
     model, told = _read(requests, until)
     if model is None or until not in (None, model.next_offset):
         raise NotFound(f"no request ends at offset {until}, so no version does; see `currere model list`")
+    if since > model.next_offset:
+        raise NotFound(f"--since names offset {since}, and {model.version} ends before; see `currere model list`")
     if lineage not in (None, model.lineage):
         raise NotFound(f"at offset {until} the log folds to lineage {model.lineage}, not {lineage}")
     new, again, replayed = defaultdict[str, float](float), defaultdict[str, float](float), Counter[str]()

@@ -26,7 +26,7 @@ class Vitals:
     progressed: float
     lag_records: int | None = None
     broker_heard: float | None = None
-    store_error: str | None = None
+    not_taken: str | None = None  # why a partition could not be taken
     waiting_for: str | None = None
     recovering_since: float | None = None
 
@@ -60,8 +60,8 @@ def verdict(vitals: Vitals, now: float, limits: Limits) -> Verdict:
     if vitals.recovering_since is None and (vitals.lag_records or 0) > 0 and now - vitals.progressed > limits.stall_s:
         why.append(f"no progress for {now - vitals.progressed:.0f} s with {vitals.lag_records} records to take")
     alive = not why
-    if vitals.store_error:
-        why.append(f"the store: {vitals.store_error}")
+    if vitals.not_taken:
+        why.append(vitals.not_taken)
     if vitals.waiting_for:
         why.append(f"waits for {vitals.waiting_for}")
     return Verdict(alive, not why, tuple(why))

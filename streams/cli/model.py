@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.errors import ConfigurationError
 from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json, show_table
 
 if TYPE_CHECKING:
@@ -170,7 +171,9 @@ def explain(
     from streams.requests import in_file, in_log
     from streams.withdrawn import withdrawn
 
-    begin = parsed(since)[1] or 0 if since else 0
+    begin = parsed(since)[1] if since else 0
+    if begin is None:
+        raise ConfigurationError(f"--since {since}: nothing was folded since; name an earlier version, LINEAGE:OFFSET")
     settings, broker = _connected(kafka, tenant)
     with progress_bar("records") as bar:
         task = bar.add_task("reading", total=None, note="")

@@ -50,7 +50,10 @@ def up(
     where = f"kafka {settings.kafka}, redis {without_secrets(settings.redis)}, tenant {settings.tenant}"
     typer.echo(f"currere: {', '.join(chosen)} on {where}; SIGTERM or Ctrl-C drains and ends", err=True)
     if len(chosen) == 1:
-        failpoints.arm(os.environ.get(failpoints.ENVIRONMENT))
+        told = os.environ.get(failpoints.ENVIRONMENT)
+        failpoints.arm(told)
+        if told:
+            typer.echo(f"currere: {failpoints.ENVIRONMENT}={told}: this process will kill itself there", err=True)
         from streams.up import RoleProcess
 
         RoleProcess(chosen[0], settings, stop, give_up=end_soon).run()

@@ -72,7 +72,7 @@ class Tenure:
 
     def took(self, partition: int, runner: Runner) -> None:
         """Serve a partition."""
-        self.vitals.store_error = None
+        self.vitals.not_taken = None
         self.retry.pop(partition, None)
         self.stopped.pop(partition, None)  # it is read anew; whether the next record is to be had now, will be seen
         self.runners[partition], self._taken[partition] = runner, time.monotonic()
@@ -80,9 +80,10 @@ class Tenure:
 
     def failed(self, partition: int, error: Exception) -> None:
         """It could not be taken: try again later."""
-        if str(error) != self.vitals.store_error:  # once, not once a second for each partition
-            LOG.warning("%s %d: %s", self.role, partition, error)
-        self.vitals.store_error = str(error)
+        why = f"the {'store' if isinstance(error, StoreError) else 'broker'}: {error}"
+        if why != self.vitals.not_taken:  # once, not once a second for each partition
+            LOG.warning("%s %d: %s", self.role, partition, why)
+        self.vitals.not_taken = why
         self.retry[partition] = time.monotonic() + AGAIN_S
         if isinstance(error, StoreUnavailable):  # waiting for it is not standing still
             self.vitals.progressed = time.monotonic()

@@ -74,7 +74,7 @@ def test_redis_may_be_killed_and_come_back_while_the_roles_are_at_work(here: Tow
     here.play(150)
     here.wait_for(topics.PREDICTION, lambda record: True, count=40)
     own_redis.kill()
-    eventually(lambda: any(crew.engine.vitals.store_error for crew in crews), "a role says what it waits for")
+    eventually(lambda: any(crew.engine.vitals.not_taken for crew in crews), "a role says what it waits for")
     own_redis.start()
     here.play(50, seed=2)
 

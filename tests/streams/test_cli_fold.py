@@ -101,6 +101,15 @@ def test_people_get_the_events_of_a_version_in_a_table(requests: str, capsys: py
     assert f"{2 * STEPS} events in {STEPS} steps" in out
 
 
+@pytest.mark.parametrize(("since", "why"), [("latest", "nothing was folded since"), ("a:999", "ends before")])
+def test_a_version_is_not_explained_since_one_that_is_not_before_it(
+    since: str, why: str, requests: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "model", "explain", "latest", "--since", since, "--from", requests)
+    assert code != 0
+    assert why in err
+
+
 def test_a_version_that_never_was_cannot_be_explained(requests: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "model", "explain", "another:3", "--from", requests)
     assert code == 1
