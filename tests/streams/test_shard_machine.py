@@ -83,6 +83,7 @@ class Trouble(RuleBasedStateMachine):
         self.store = FlakyStore()
         self.empty = self.store.snapshot()
         self.kept: Snapshot = self.empty
+        self.is_wiped = False  # since then
         self.teller = Teller()
         self.roles: Mapping[str, RoleAt] = {}
         self.hosts: dict[str, Host] = {}
@@ -166,15 +167,18 @@ class Trouble(RuleBasedStateMachine):
 
     @rule()
     def remember_the_store(self) -> None:
-        self.kept = self.store.snapshot()
+        self.kept, self.is_wiped = self.store.snapshot(), False
 
     @rule()
     def roll_the_store_back(self) -> None:
-        self.store.go_back(self.kept)
+        """A replica has what was, and the tokens since; of what was before the store was wiped only a backup has."""
+        (self.store.restore if self.is_wiped else self.store.go_back)(self.kept)
+        self.is_wiped = False
 
     @rule()
     def wipe_the_store(self) -> None:
         self.store.restore(self.empty)
+        self.is_wiped = True
 
     def teardown(self) -> None:
         if not self.roles:
