@@ -84,7 +84,7 @@ def nursery_killed(here: Stand) -> None:
 
 def poison(here: Stand) -> None:
     """An interaction that kills the session role whenever it is about to be decided."""
-    bad = f"poison-{here.seed}"
+    bad, here.poisons = f"poison-{here.seed}", 1
     here.start("curate", "worker")
     doomed = here.start("session", instance="doomed", failpoint=f"{failpoints.POISON}:{bad}")
     here.play()

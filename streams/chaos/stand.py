@@ -88,6 +88,7 @@ class Stand:
         self.recoveries: list[Recovery] = []
         self.notes: dict[str, list[float]] = defaultdict(list)
         self.bad_models: set[str] = set()
+        self.poisons = 0  # records that the row itself makes end a process
 
     def start(
         self,
@@ -232,6 +233,8 @@ class Stand:
         """Raise DoesNotHold unless the audit is clean, the model is what its log folds to, and no other has spoken."""
         self.must(found.ok, f"{found.verdict} {[tuple(finding) for finding in found.findings[:3]]}")
         self.must(found.steps, "nothing was learned, so nothing was tried")
+        led_aside = found.dead_letters.get("poison", 0)
+        self.must(led_aside == self.poisons, f"{led_aside} records were led aside as poison, not {self.poisons}")
         if not found.proven:
             self._fold_again(found)
         predictions, checkpoints, deltas = map(self.records, (topics.PREDICTION, topics.CHECKPOINT, topics.DELTA))

@@ -138,7 +138,8 @@ def _unlearn(
     with progress_bar("records") as bar:
         task = bar.add_task("folding twice", total=None, note="")
         found = unlearn(lambda: requests(lambda done, all: bar.update(task, completed=done, total=all)), those)
-    _write(found.compared, out if found.is_clean else None, plots)
+    unknown = [name for name, examples in found.without.found.items() if not examples]
+    _write(found.compared, out if found.is_clean and not unknown else None, plots)
     if as_json:
         show_json(to_json(found))
     else:
@@ -155,6 +156,8 @@ def _unlearn(
             typer.echo(line)
     if not found.is_clean:
         raise ModelRefused(f"ids of {', '.join(named)} are left in the model: {dict(found.left)}")
+    if out is not None and unknown:
+        raise ConfigurationError(f"nothing was written: the log has no example of {', '.join(unknown)}; check the name")
 
 
 def _write(found: Compared, out: Path | None, plots: Path | None) -> None:

@@ -68,6 +68,16 @@ def test_saving_writes_the_requests_and_compares_nothing(
     assert [one.id for one in in_file(other)] == [one.id for one in in_file(Path(requests))]
 
 
+def test_no_model_is_written_without_somebody_whom_the_log_does_not_know(
+    requests: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "without.safetensors"
+    code, _, error = run(capsys, "fold", "--from", requests, "--without", "learner:typo", "--out", str(out))
+    assert code != 0
+    assert "learner:typo" in error
+    assert not out.exists()
+
+
 def test_a_fold_without_somebody_says_what_moved_and_writes_the_model_that_it_comes_to(
     requests: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
