@@ -126,7 +126,7 @@ def compare(
         if stop_early and _is_over(ways[1], stopping):
             ways[1].stopped = ways[1].model.steps if ways[1].model else 0
     if ways[0].model is None:
-        raise NotFound("there is no genesis among the requests: nothing was folded")
+        raise NotFound("there is no genesis among the requests: nothing was folded; is the tenant right?")
     return Compared(ways, paired, count)
 
 

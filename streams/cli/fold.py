@@ -53,6 +53,7 @@ def fold(
     predictions move, and see that nothing of theirs is left. Nothing is written to the log.
 
     Example: currere fold --set learning.replay=der++ --set learning.dim=32 --plots plots
+
     Example: currere fold --without learner:9f2c --out without.safetensors
     """
     settings = load(kafka=kafka, blobs=blobs, tenant=tenant)

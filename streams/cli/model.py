@@ -206,10 +206,10 @@ def _show_explained(found: Explained, top: int) -> None:
     for party in PARTIES:
         totals = list(found.totals(party).items())[:top]
         show_table((party, "events", "share"), [(name or "-", f"{n:,}", f"{s:.2%}") for name, (n, s) in totals])
-    columns = ("share", "event", "learner", "rater", "labels", "new", "again", "replayed", "")
+    columns = ("share", "event", "learner", "rater", "labels", "new", "again", "replayed", "taken back")
     show_table(columns, [_source(one) for one in found.sources[:top]])
     if found.gone:
-        typer.echo(f"{found.gone:.2%} was taken back since; `currere fold --without` shows a model without it")
+        typer.echo(f"{found.gone:.2%} was taken back since; `currere fold --without event:ID` shows a model without it")
 
 
 def _source(one: Source) -> tuple[str, ...]:
