@@ -45,6 +45,8 @@ def audit(
         show_table(("count", "of"), [(f"{n:,}", what) for what, n in _counts(found) if n])
         if found.findings:
             show_table(("kind", "where", "what"), [tuple(map(str, finding)) for finding in found.findings])
+    if not found.inputs:
+        typer.echo(f"the topics hold nothing of tenant {settings.tenant}; is it spelled so?", err=True)
     if not found.ok:
         raise CurrereError(found.verdict)
 
