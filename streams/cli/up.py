@@ -47,7 +47,10 @@ def up(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(kafka=kafka, redis=redis, blobs=blobs, engine=engine, metrics_port=metrics_port)
     stop = stop_on_signals()
-    where = f"kafka {settings.kafka}, redis {without_secrets(settings.redis)}, tenant {settings.tenant}"
+    where = (
+        f"kafka {settings.kafka}, engine {settings.engine}, redis {without_secrets(settings.redis)}, "
+        f"tenant {settings.tenant}"
+    )
     typer.echo(f"currere: {', '.join(chosen)} on {where}; SIGTERM or Ctrl-C drains and ends", err=True)
     if len(chosen) == 1:
         told = os.environ.get(failpoints.ENVIRONMENT)
