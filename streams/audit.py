@@ -22,6 +22,7 @@ from streams.verdict import DUPLICATED, FAULTS, LOST, Audit, Proven
 __all__ = ["Audit", "audit", "audit_of"]
 
 IN_LINE_MS = 600_000
+VIEW_MS = 10_000  # the ends of partitions are read one after the other: the view is of no single moment
 OUTCOME = {  # where most outcomes of an input are; its bad ends are read later, so they may be further
     topics.INTERACTION.name: topics.PREDICTION.name,
     topics.FEEDBACK.name: topics.EXAMPLE.name,
@@ -115,11 +116,11 @@ class _Open:
                 self.books.findings.add("lost", origin, "has no outcome")
 
     def _tail(self, ledger: Ledger, partition: int) -> int:
-        """The offset behind which an input may still be at work: the last whose outcome came before the view of such
-        outcomes ends. Examples leave their line out of turn, so that no learner fills a request; ten minutes before
-        the last that came, none is still in it."""
+        """The offset behind which an input may still be at work: the last whose outcome came well before the view of
+        such outcomes ends. Examples leave their line out of turn, so that no learner fills a request; ten minutes
+        before the last that came, none is still in it."""
         if ledger.topic != topics.EXAMPLE.name:
-            return ledger.last_decided(partition, self.books.latest_ms[OUTCOME[ledger.topic]])
+            return ledger.last_decided(partition, self.books.latest_ms[OUTCOME[ledger.topic]] - VIEW_MS)
         last = ledger.arrived_ms(Origin(ledger.topic, partition, ledger.last_came(partition))) or 0
         return ledger.last_before(partition, last - IN_LINE_MS)
 

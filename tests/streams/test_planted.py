@@ -79,29 +79,29 @@ def test_a_model_that_is_not_what_its_log_folds_to_is_a_fault_unless_another_mac
 
 
 class Growing:
-    """A log that is written while it is read: each topic that is asked later is seen as it was later."""
+    """A log that is written while it is read: what is asked later, topic or partition, is seen as it was later."""
 
-    def __init__(self, log: MemoryLog, first_s: float, step_s: float) -> None:
-        self.log, self.first_s, self.step_s = log, first_s, step_s
+    def __init__(self, log: MemoryLog, first_s: float, step_s: float, skew_s: float) -> None:
+        self.log, self.first_s, self.step_s, self.skew_s = log, first_s, step_s, skew_s
         self.asked: dict[str, float] = {}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.log, name)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        at_s = self.asked.setdefault(topic, self.first_s + self.step_s * len(self.asked))
+        at_s = self.asked.setdefault(topic, self.first_s + self.step_s * len(self.asked)) + self.skew_s * partition
         start, _ = self.log.ends(topic, partition)
         return start, self.log.offset_at(topic, partition, int(at_s * 1000))
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.floats(0, 1), st.floats(0, 0.05))
+@given(st.floats(0, 1), st.floats(0, 0.05), st.floats(0, 2))
 def test_an_audit_of_roles_at_work_calls_nothing_wrong_that_only_came_later(
-    lesson: Lesson, begin: float, step: float
+    lesson: Lesson, begin: float, step: float, skew_s: float
 ) -> None:
     times = [record.timestamp_ms / 1000 for topic in topics.ALL for record in records(lesson.log, topic)]
     whole_s = max(times) - min(times)
-    growing = Growing(lesson.log, min(times) + begin * whole_s, step * whole_s)
+    growing = Growing(lesson.log, min(times) + begin * whole_s, step * whole_s, skew_s)
     found = audit(growing, TENANT, MODEL, at_rest=False, fetch=lesson.blobs.look)  # type: ignore[arg-type]  # a log but for its ends
     assert found.ok, found.findings
 
