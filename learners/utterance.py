@@ -35,7 +35,6 @@ _KNOWN = _CLOSED | frozenset(_ROUTINE.split())
 _DIGITS = {word: str(value) for value, word in enumerate(_SMALL_NUMBERS.split())}
 _NUMERALS = frozenset(_DIGITS) | frozenset(_NUMBERS.split())
 _ENDINGS = ("ing", "ed", "es", "'s", "s", "e")
-_SENTENCE_ENDS = (". ", "? ", "! ")
 _NOTHING: tuple[tuple[int, ...], ...] = ((), (), (), ())
 
 
@@ -120,7 +119,9 @@ def read_utterance(text: str) -> Utterance:
 
 def _closing(text: str, words: tuple[int, ...]) -> tuple[int, ...]:
     """The ``words`` of the last sentence of ``text``, none where it is the only one."""
-    text = text.rstrip()
-    end = max(map(text.rfind, _SENTENCE_ENDS))
-    count = len(_WORDS.findall(text, end + 1)) if end >= 0 else 0
+    text = text.rstrip() if text.endswith(" ") else text
+    end = max(text.rfind(". "), text.rfind("? "), text.rfind("! "))
+    if end < 0:
+        return ()
+    count = len(_WORDS.findall(text, end + 1))
     return words[-count:] if 0 < count < len(words) else ()
