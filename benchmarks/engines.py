@@ -4,9 +4,10 @@
 
 The work is decoding an interaction, one write in a fenced commit to Redis, and one output; then the same with the
 model's predictions. All use the same codec, the same Lua and the same model; each is configured for throughput as its
-own documentation has it (see benchmarks/contestants), and takes batches where it offers them. Kafka and Redis are
-started for the run. In each round one contestant after the other, each a process of its own, meets empty topics and an
-empty store, works off --events, and is then given --rate a second for --seconds.
+own documentation has it (see benchmarks/contestants), and takes batches where it offers them. `quix-each` and
+`faust-each` take an event at a time, and write each by a commit of its own, as these frameworks' tutorials begin.
+Kafka and Redis are started for the run. In each round one contestant after the other, each a process of its own, meets
+empty topics and an empty store, works off --events, and is then given --rate a second for --seconds.
 
 Throughput and CPU are of the backlog after its first tenth, CPU by the kernel's count for the contestant's process
 alone; memory is resident at the end; latency is from the log's receipt of an interaction to its receipt of the answer,

@@ -26,21 +26,30 @@ INSTALL_S = 600.0
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """A program of ``benchmarks/contestants``. ``needs`` is the module without which it does not run, None for none;
-    ``requirements`` are what brings it."""
+    ``requirements`` are what brings it. ``beside`` is the contestant whose environment it shares, if any."""
 
     name: str
     program: str
     needs: str | None = None
     requirements: tuple[str, ...] = ()
+    beside: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of its environment."""
+        return self.beside or self.name
 
 
+QUIX = ("quixstreams>=3.28,<4",)
+FAUST = ("faust-streaming>=0.15.3,<0.16", "aiokafka[lz4,snappy,zstd]>=0.14,<0.15", "uvloop>=0.19")
 CONTESTANTS = (
     Contestant("currere", "currere"),
     Contestant("raw", "raw"),
     Contestant("raw-outbox", "raw_outbox"),
-    Contestant("quix", "quix", "quixstreams", ("quixstreams>=3.28,<4",)),
-    Contestant("faust", "faust", "faust",
-               ("faust-streaming>=0.15.3,<0.16", "aiokafka[lz4,snappy,zstd]>=0.14,<0.15", "uvloop>=0.19")),
+    Contestant("quix", "quix", "quixstreams", QUIX),
+    Contestant("quix-each", "quix_each", "quixstreams", QUIX, "quix"),
+    Contestant("faust", "faust", "faust", FAUST),
+    Contestant("faust-each", "faust_each", "faust", FAUST, "faust"),
     Contestant("bytewax", "bytewax", "bytewax", ("bytewax>=0.21,<0.22",)),
     Contestant("faststream", "faststream", "faststream", ("faststream[confluent]>=0.7,<0.8",)),
 )  # fmt: skip
@@ -67,13 +76,13 @@ def make(contestants: Sequence[Contestant], folder: Path) -> None:
     """Make the environments that ``folder`` lacks. Raises ConfigurationError with what the installer said."""
     for contestant in contestants:
         if contestant.needs is not None and not _ready(contestant, folder):
-            print(f"installing {', '.join(contestant.requirements)} into {folder / contestant.name}", file=sys.stderr)
-            _make(contestant, folder / contestant.name)
+            print(f"installing {', '.join(contestant.requirements)} into {folder / contestant.folder}", file=sys.stderr)
+            _make(contestant, folder / contestant.folder)
 
 
 def _ready(contestant: Contestant, folder: Path) -> bool:
     """Whether the environment was made to its end: the path to ours is written last."""
-    return bool([*(folder / contestant.name).rglob(OURS)])
+    return bool([*(folder / contestant.folder).rglob(OURS)])
 
 
 def _make(contestant: Contestant, where: Path) -> None:
@@ -100,4 +109,4 @@ def _run(command: Sequence[str]) -> str:
 
 
 def _python(folder: Path, contestant: Contestant) -> Path:
-    return folder.absolute() / contestant.name / "bin" / "python"
+    return folder.absolute() / contestant.folder / "bin" / "python"

@@ -11,7 +11,14 @@ from streams.charts import Interval, bars
 
 AIM_PER_S = 20_000  # scored events in one process
 COLUMNS = ("events_per_second", "cpu_us_per_event", "rss_mb", "p50_ms", "p99_ms", "ratio_to_raw", "cpu_ratio_to_raw")
-THROUGHPUT = (("plain", "raw", 0.8), ("plain", "quix", 2.0), ("plain", "faust", 5.0), ("scored", "raw", 0.7))
+THROUGHPUT = (
+    ("plain", "raw", 0.8),
+    ("plain", "quix-each", 2.0),
+    ("plain", "faust-each", 5.0),
+    ("plain", "quix", 2.0),
+    ("plain", "faust", 5.0),
+    ("scored", "raw", 0.7),
+)
 MOST_P99 = 2.0  # times the raw loop's
 
 Rounds = Mapping[str, Mapping[str, Sequence[Measured]]]

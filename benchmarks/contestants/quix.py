@@ -38,18 +38,12 @@ def run(job: Job) -> None:
     """Work until the process is ended."""
     work = Work(job)
     with tempfile.TemporaryDirectory(prefix="quix-") as folder:
-        app = Application(
-            job.kafka, consumer_group=job.tenant, auto_offset_reset="earliest", commit_every=job.batch,
-            commit_interval=0.05, consumer_extra_config=FETCH, producer_extra_config=SEND, state_dir=folder,
-            use_changelog_topics=False, auto_create_topics=False, loglevel="WARNING",
-        )  # fmt: skip
+        app = Application(**options(job, folder))
         reads = app.topic(READS.name, value_deserializer="bytes", key_deserializer="bytes")
         writes = app.topic(WRITES.name, value_serializer="bytes", key_serializer="bytes")
 
         def answer(value: bytes, key: bytes, timestamp: int, headers: Any) -> Any:
-            at = message_context()
-            origin = Origin(at.topic, at.partition, at.offset)
-            (sent,) = work.messages([read(Record(origin, key, value, tuple(headers), timestamp))])
+            (sent,) = work.messages([read(record(value, key, timestamp, headers))])
             return sent
 
         frame = app.dataframe(reads).apply(answer, metadata=True)
@@ -58,3 +52,19 @@ def run(job: Job) -> None:
         frame.to_topic(writes)
         frame.sink(Fenced(work))
         app.run()
+
+
+def options(job: Job, folder: str) -> dict[str, Any]:
+    """Of an ``Application``: a checkpoint every batch, or after 50 ms."""
+    return {
+        "broker_address": job.kafka, "consumer_group": job.tenant, "auto_offset_reset": "earliest",
+        "commit_every": job.batch, "commit_interval": 0.05, "consumer_extra_config": FETCH,
+        "producer_extra_config": SEND, "state_dir": folder, "use_changelog_topics": False,
+        "auto_create_topics": False, "loglevel": "WARNING",
+    }  # fmt: skip
+
+
+def record(value: bytes, key: bytes, timestamp: int, headers: Any) -> Record:
+    """The record that the frame is at."""
+    at = message_context()
+    return Record(Origin(at.topic, at.partition, at.offset), key, value, tuple(headers), timestamp)

@@ -53,7 +53,8 @@ class MountedDisk:
 
     def close(self) -> None:
         """Take the disk out of the tree."""
-        _call("umount2", os.fsencode(self.folder), MNT_DETACH)
+        with suppress(FileNotFoundError):  # the folder is gone, and with it what was mounted there
+            _call("umount2", os.fsencode(self.folder), MNT_DETACH)
 
 
 class RationedDisk:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
+from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 
 from learners.fingerprint import fix_threads
@@ -28,6 +30,7 @@ from streams.nursery import Nursery
 
 LOG = logging.getLogger("streams.chaos")
 ROOT = Path(__file__).resolve().parents[2]
+FAILURES = (CurrereError, KafkaException, RedisError, OSError, RuntimeError)  # the last: a server does not come back
 UNKNOWN = "no-commit"
 RENEWED = 60  # rounds after which servers are opened anew: roles of a new tenant pass over what the others have left
 
@@ -111,22 +114,27 @@ def play_all(
         with _nursery() as nursery, _Opened(given) as opened:
             for played, (row, number) in enumerate(left, start=1):
                 on_round(row, number)
-                done = play_one(row, number, seed, opened.servers(row), results.folder, nursery)
+                done = play_one(row, number, seed, partial(opened.servers, row), results.folder, nursery)
                 results.add(done)
                 yield done
                 if row.spoiled or not done.holds or not played % RENEWED:
                     opened.close()
 
 
-def play_one(row: Row, number: int, seed: int, servers: Servers, kept: Path, nursery: Nursery | None = None) -> Round:
-    """Play and judge one round on ``servers``; if it does not hold, its logs are kept under ``kept``."""
+def play_one(
+    row: Row, number: int, seed: int, servers: Callable[[], Servers], kept: Path, nursery: Nursery | None = None
+) -> Round:
+    """Play and judge one round on ``servers``, which are opened if need be; its logs are kept if it does not hold.
+
+    Servers that do not open are a round that does not hold, and the next goes on.
+    """
     folder, begun = Path(tempfile.mkdtemp(prefix=f"currere-chaos-{row.name}-")), time.monotonic()
     why, here, found = "", None, None
     try:
-        here = Stand(servers, folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings, nursery)
+        here = Stand(servers(), folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings, nursery)
         found = row.play(here) or here.settle()
         here.judge(found)
-    except (CurrereError, RedisError, OSError, RuntimeError) as error:  # the last: a server does not come back
+    except FAILURES as error:
         LOG.info("%s", row.name, exc_info=True)
         why = f"{type(error).__name__}: {error}"
     finally:

@@ -159,6 +159,7 @@ class FaustEngine:
             raise BrokerError(f"{self.role}: {error}") from error
         finally:
             await asyncio.to_thread(self._lanes.close, self.settings.drain_s)
+            await self.let_go()  # now: while it stops, Faust may assign once more, and what was held would be dropped
             await _at_most(self.settings.drain_s + LEAVE_S, self._app.stop())
 
     def _raise_failure(self) -> None:

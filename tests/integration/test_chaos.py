@@ -28,6 +28,6 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.mark.parametrize("name", ["kill-worker", "kill-after-commit", "poison"])
 def test_a_row_of_the_matrix_holds(name: str, kafka: str, redis_url: str, nursery: Nursery, tmp_path: Path) -> None:
-    done = play_one(matrix()[name], 0, SEED, Servers(kafka, redis_url), tmp_path, nursery)
+    done = play_one(matrix()[name], 0, SEED, lambda: Servers(kafka, redis_url), tmp_path, nursery)
     assert done.holds, (done.why, done.logs)
     assert done.recoveries

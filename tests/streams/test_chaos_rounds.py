@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.kafka.broker import BrokerFailed
 from schemas import topics
 from schemas.errors import ConfigurationError
 from streams.chaos import summary
 from streams.chaos.matrix import Row, chosen, matrix
 from streams.chaos.recovery import GRACE_MS, OUTCOME, Recovery, Watch, by_kind, quantiles
-from streams.chaos.rounds import Results, Round, state_of_tree
+from streams.chaos.rounds import Results, Round, play_one, state_of_tree
+from streams.chaos.servers import Servers
 from streams.chaos.stand import Stand
 from streams.chaos.tree import raised
 from streams.engines.memory import ManualClock, MemoryLog
@@ -68,6 +70,14 @@ def test_a_tree_is_dirty_from_its_first_change_to_its_commit(tmp_path: Path) -> 
 
 def test_without_a_commit_nothing_is_gone_on_with(tmp_path: Path) -> None:
     assert state_of_tree(tmp_path)[1] is True
+
+
+def test_a_server_that_does_not_start_is_a_round_that_does_not_hold(tmp_path: Path) -> None:
+    def broken() -> Servers:
+        raise BrokerFailed("no memory")
+
+    done = play_one(row("kill-session"), 0, 3, broken, tmp_path)
+    assert (done.holds, done.why) == (False, "BrokerFailed: no memory")
 
 
 def test_a_row_holds_only_if_each_of_its_rounds_did() -> None:
