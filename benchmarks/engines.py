@@ -5,7 +5,8 @@
 The work is decoding an interaction, one write in a fenced commit to Redis, and one output; then the same with the
 model's predictions. All use the same codec, the same Lua and the same model; each is configured for throughput as its
 own documentation has it (see benchmarks/contestants), and takes batches where it offers them. `quix-each` and
-`faust-each` take an event at a time, and write each by a commit of its own, as these frameworks' tutorials begin.
+`faust-each` take an event at a time, and write each by a commit of its own, as these frameworks' tutorials begin; they
+are given a tenth of the backlog.
 Kafka and Redis are started for the run. In each round one contestant after the other, each a process of its own, meets
 empty topics and an empty store, works off --events, and is then given --rate a second for --seconds.
 

@@ -26,13 +26,15 @@ INSTALL_S = 600.0
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """A program of ``benchmarks/contestants``. ``needs`` is the module without which it does not run, None for none;
-    ``requirements`` are what brings it. ``beside`` is the contestant whose environment it shares, if any."""
+    ``requirements`` are what brings it. ``beside`` is the contestant whose environment it shares, if any; ``share``
+    is how much of a backlog it is given: what takes an event at a time needs not so many to show its pace."""
 
     name: str
     program: str
     needs: str | None = None
     requirements: tuple[str, ...] = ()
     beside: str | None = None
+    share: float = 1.0
 
     @property
     def folder(self) -> str:
@@ -47,9 +49,9 @@ CONTESTANTS = (
     Contestant("raw", "raw"),
     Contestant("raw-outbox", "raw_outbox"),
     Contestant("quix", "quix", "quixstreams", QUIX),
-    Contestant("quix-each", "quix_each", "quixstreams", QUIX, "quix"),
+    Contestant("quix-each", "quix_each", "quixstreams", QUIX, "quix", 0.1),
     Contestant("faust", "faust", "faust", FAUST),
-    Contestant("faust-each", "faust_each", "faust", FAUST, "faust"),
+    Contestant("faust-each", "faust_each", "faust", FAUST, "faust", 0.1),
     Contestant("bytewax", "bytewax", "bytewax", ("bytewax>=0.21,<0.22",)),
     Contestant("faststream", "faststream", "faststream", ("faststream[confluent]>=0.7,<0.8",)),
 )  # fmt: skip

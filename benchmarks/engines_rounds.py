@@ -60,7 +60,8 @@ def run(given: argparse.Namespace) -> Found:
         for kind, name in _turns(given, pythons):
             if name not in found.failed:
                 try:
-                    came = measured(place, course, by_name[name], pythons[name], models[kind])
+                    one = by_name[name]
+                    came = measured(place, course.shortened(one.share), one, pythons[name], models[kind])
                 except ContestantFailed as error:
                     found.fail(name, str(error))
                 else:

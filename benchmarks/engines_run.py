@@ -68,6 +68,11 @@ class Course:
     batch: int
     patience_s: float
 
+    def shortened(self, share: float) -> Course:
+        """The same with only the last ``share`` of the backlog."""
+        events = round(share * self.events)
+        return replace(self, said=self.said[self.events - events :], events=events)
+
 
 def measured(place: Place, course: Course, contestant: Contestant, python: Path, model: Path | None) -> Measured:
     """What ``contestant`` came to. Raises BrokerError, ContestantFailed."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.contestants.work import READS, WRITES, Job, answering, read
 from benchmarks.engines_environments import CONTESTANTS, Contestant, how_to_install, python_of
-from benchmarks.engines_run import Spent, lessons, of_tenant
+from benchmarks.engines_run import Course, Spent, lessons, of_tenant
 from benchmarks.engines_summary import AIM_PER_S, MOST_P99, THROUGHPUT, drawn, ratio, shares, summary
 from benchmarks.engines_watch import Measured, Pace, Sample, latencies, outputs, pace, percentile
 from schemas import codec, topics
@@ -52,6 +52,12 @@ def test_an_answer_says_whose_it_is_and_lies_where_the_interaction_lay() -> None
     assert event.data.interaction == sent.id
     assert event.envelope.causes == (Origin(READS.name, sent.partition, 7),)
     assert (found.partition, event.envelope.tenant) == (sent.partition, TENANT)
+
+
+def test_a_slow_contestant_is_given_the_end_of_the_backlog_and_all_that_comes_after() -> None:
+    said = lessons(0, 30, PARTITIONS)
+    short = Course(said, 20, 5, PARTITIONS, 10, 1.0).shortened(0.25)
+    assert (short.events, short.said) == (5, said[15:])
 
 
 def test_the_pace_is_that_after_the_first_tenth() -> None:
