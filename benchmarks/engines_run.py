@@ -23,6 +23,7 @@ from benchmarks.engines_watch import WARM, Measured, Pace, Sample, cpu_s, latenc
 from deploy.kafka.broker import end_child, start_child
 from schemas.errors import BrokerError, CurrereError
 from schemas.interaction import Interaction
+from schemas.topics import Topic
 from streams.client import message_of
 from streams.engines.kafka_broker import KafkaBroker
 from streams.message import Message
@@ -78,7 +79,7 @@ def measured(place: Place, course: Course, contestant: Contestant, python: Path,
     """What ``contestant`` came to. Raises BrokerError, ContestantFailed."""
     with _at_work(place, course, contestant, python, model) as work:
         backlog = pace(work.until(course.events), course.events)
-        sending = threading.Thread(target=_paced, args=(work.broker, work.live, course.rate), daemon=True)
+        sending = threading.Thread(target=paced, args=(work.broker, work.live, course.rate), daemon=True)
         sending.start()
         samples = work.until(len(course.said))
         live = pace([replace(one, outputs=one.outputs - course.events) for one in samples], len(work.live))
@@ -106,7 +107,7 @@ def _at_work(
               str(model) if model else None, str(stages) if stages else None)  # fmt: skip
     broker = fresh(place, course.partitions)
     said = [of_tenant(message, job.tenant) for message in course.said]
-    _paced(broker, said[: course.events], 0)
+    paced(broker, said[: course.events], 0)
     ends = {number: broker.ends(READS.name, number)[1] for number in range(course.partitions)}
     log = place.folder / f"{contestant.name}-{job.tenant}.log"
     child = start_child(_command(contestant, python, job), log)
@@ -129,24 +130,25 @@ def of_tenant(message: Message, tenant: str) -> Message:
     return replace(message, headers=headers)
 
 
-def fresh(place: Place, partitions: int) -> KafkaBroker:
+def fresh(place: Place, partitions: int, wanted: Sequence[Topic] = (READS, WRITES)) -> KafkaBroker:
     """New and empty topics, and an empty store. Raises BrokerError."""
     broker = KafkaBroker(place.kafka)
-    if have := [topic.name for topic in (READS, WRITES) if topic.name in broker.partitions()]:
+    if have := [topic.name for topic in wanted if topic.name in broker.partitions()]:
         try:
             for future in broker.admin.delete_topics(have, operation_timeout=MADE_S).values():
                 future.result()
         except KafkaException as error:
             raise BrokerError(f"{', '.join(have)} cannot be deleted: {error.args[0].str()}") from error
-        _wait(lambda: not set(have) & set(broker.partitions()), "the topics were not deleted")
-    broker.create((READS, WRITES), lambda topic: partitions)
-    _wait(lambda: {READS.name, WRITES.name} <= set(broker.partitions()), "the topics were not made")
+        wait_for(lambda: not set(have) & set(broker.partitions()), "the topics were not deleted")
+    broker.create(wanted, lambda topic: partitions if topic.per_session else 1)
+    wait_for(lambda: {topic.name for topic in wanted} <= set(broker.partitions()), "the topics were not made")
     with redis.Redis.from_url(place.redis) as store:
         store.flushall()
     return KafkaBroker(place.kafka)  # one that has not seen the topics of before
 
 
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
+def wait_for(done: Callable[[], bool], otherwise: str) -> None:
+    """Return once ``done`` says so. Raises BrokerError with what is ``otherwise``, after ``MADE_S``."""
     deadline, pause = time.monotonic() + MADE_S, threading.Event()
     while not done():
         if time.monotonic() > deadline:
@@ -154,7 +156,7 @@ def _wait(done: Callable[[], bool], otherwise: str) -> None:
         pause.wait(0.05)
 
 
-def _paced(broker: KafkaBroker, messages: Sequence[Message], rate: int) -> None:
+def paced(broker: KafkaBroker, messages: Sequence[Message], rate: int) -> None:
     """Send ``messages``, ``rate`` a second, or at once. Raises BrokerError."""
     producer, failed, pause = broker.producer(), list[str](), threading.Event()
     begun = time.monotonic()
