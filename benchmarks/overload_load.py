@@ -30,12 +30,13 @@ def again(message: Message, turn: int, partitions: int) -> Message:
     if not turn:
         return message
     names = [(b"simulated-", b"simulated%d-" % turn), (b"feedback-", b"feedback%d-" % turn)]
-    key, value = _renamed(message.key, names), _renamed(message.value, names)
-    headers = tuple((name, _renamed(content, names)) for name, content in message.headers)
+    key, value = renamed(message.key, names), renamed(message.value, names)
+    headers = tuple((name, renamed(content, names)) for name, content in message.headers)
     return replace(message, key=key, value=value, headers=headers, partition=partition_of(key, partitions))
 
 
-def _renamed(content: bytes, names: Sequence[tuple[bytes, bytes]]) -> bytes:
+def renamed(content: bytes, names: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """``content`` with each first of ``names`` as its second."""
     for old, new in names:
         content = content.replace(old, new)
     return content
