@@ -147,12 +147,12 @@ def fresh(place: Place, partitions: int, wanted: Sequence[Topic] = (READS, WRITE
     return KafkaBroker(place.kafka)  # one that has not seen the topics of before
 
 
-def wait_for(done: Callable[[], bool], otherwise: str) -> None:
-    """Return once ``done`` says so. Raises BrokerError with what is ``otherwise``, after ``MADE_S``."""
-    deadline, pause = time.monotonic() + MADE_S, threading.Event()
+def wait_for(done: Callable[[], bool], otherwise: str, within_s: float = MADE_S) -> None:
+    """Return once ``done`` says so. Raises BrokerError with what is ``otherwise``, after ``within_s``."""
+    deadline, pause = time.monotonic() + within_s, threading.Event()
     while not done():
         if time.monotonic() > deadline:
-            raise BrokerError(f"{otherwise} within {MADE_S:.0f} s; see the broker's log")
+            raise BrokerError(f"{otherwise} within {within_s:.0f} s; see the broker's log")
         pause.wait(0.05)
 
 
