@@ -134,9 +134,9 @@ def _reset(
     if good.lineage != model.lineage or good.settings != model.settings:
         raise ModelRefused(f"{manifest.version} is of another lineage or other settings than {model.version}")
     touched = {name: _touched_by_either(model, good, name) for name in good.tables}
-    remembered = {**model.folded, id_hash(request_id): None}
+    model.folded.add(id_hash(request_id))
     asked = {name: array for name, array in model.state.items() if name.startswith(PROBE)}
-    good = replace(good, next_offset=offset + 1, folded=remembered, state={**good.state, **asked})
+    good = replace(good, next_offset=offset + 1, folded=model.folded, state={**good.state, **asked})
     return good, StepReport(_report(good, manifest, request_id, offset, applied=True).event, touched)
 
 
@@ -145,8 +145,7 @@ def _touched_by_either(model: Model, good: Model, name: str) -> Rows:
 
 
 def _remembering(model: Model, manifest: TrainRequest, request_id: str) -> Model:
-    model.folded[id_hash(request_id)] = None
-    model.folded.update((id_hash(example.id), None) for example in manifest.new)
+    model.folded.update(map(id_hash, (request_id, *(example.id for example in manifest.new))))
     return model
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from learners.folded import Folded
 from learners.optimiser import TOUCHES, packed_width
 from learners.parameters import dense_shapes, table_widths, task_of
 from learners.served import Halves, Served, merkle_root
@@ -68,11 +69,10 @@ class Dense:
 class Model:
     """All that folding on depends on. ``version`` is ``lineage:next_offset``.
 
-    ``folded`` holds the hashes of the requests and the new examples folded so far, in order. ``state`` is what a step
-    hands to the next beside parameters, each array by the name that its module gives it: multipliers of constraints
-    (``guidance``), paces of groups (``pace/…``), Fisher information and anchors (``fisher/…``, ``anchor/…``), logits
-    met (``met/…``), the probe and its scores (``probe…``). ``fold`` and ``step`` consume a model: they change its
-    arrays in place.
+    ``folded`` holds the hashes of the requests and the new examples folded last. ``state`` is what a step hands to the
+    next beside parameters, each array by the name that its module gives it: multipliers of constraints (``guidance``),
+    paces of groups (``pace/…``), Fisher information and anchors (``fisher/…``, ``anchor/…``), logits met (``met/…``),
+    the probe and its scores (``probe…``). ``fold`` and ``step`` consume a model: they change its arrays in place.
     """
 
     settings: LearningSettings
@@ -81,7 +81,7 @@ class Model:
     steps: int
     tables: Mapping[str, Table]
     dense: Mapping[str, Dense]
-    folded: dict[bytes, None] = field(repr=False)
+    folded: Folded = field(repr=False)
     state: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -112,7 +112,7 @@ def genesis(manifest: TrainRequest, request_id: str, offset: int = 0) -> Model:
         steps=0,
         tables={name: Table.zero(settings.buckets, width) for name, width in table_widths(settings).items()},
         dense={name: Dense.at(_initial(name, shape, draw)) for name, shape in dense_shapes(settings).items()},
-        folded={id_hash(request_id): None},
+        folded=Folded([id_hash(request_id)]),
     )
 
 

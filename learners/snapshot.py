@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from learners.fingerprint import fingerprint
+from learners.folded import BYTES, Folded
 from learners.model import Dense, Model, Table, served_digest, trained_digest
 from learners.optimiser import packed_width
 from learners.parameters import EMBED, dense_shapes, table_widths
@@ -42,7 +43,7 @@ def snapshot(model: Model) -> bytes:
         "trained_digest": trained_digest(model),
         "fingerprint": fingerprint(),
     }
-    tensors: dict[str, npt.NDArray[np.generic]] = {"folded": _packed(model.folded)}
+    tensors: dict[str, npt.NDArray[np.generic]] = {"folded": model.folded.to_array()}
     for name, table in model.tables.items():
         rows = table.rows()
         tensors[f"{name}.rows"] = rows.astype(np.int32)
@@ -68,7 +69,7 @@ def restore(value: bytes) -> Model:
             steps=_number(manifest, "steps"),
             tables={name: _table(name, width, settings, tensors) for name, width in table_widths(settings).items()},
             dense={name: _dense(name, shape, tensors) for name, shape in dense_shapes(settings).items()},
-            folded=_unpacked(tensors["folded"]),
+            folded=_folded(tensors["folded"]),
             state={name.removeprefix(STATE): t.copy() for name, t in tensors.items() if name.startswith(STATE)},
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -158,10 +159,5 @@ def _shaped(array: npt.NDArray[np.generic], dtype: type[Scalar], shape: tuple[in
     return cast("npt.NDArray[Scalar]", array)
 
 
-def _packed(folded: Mapping[bytes, None]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(folded), dtype=np.uint8).reshape(-1, 16)
-
-
-def _unpacked(folded: npt.NDArray[np.generic]) -> dict[bytes, None]:
-    whole = _shaped(folded, np.uint8, (len(folded), 16)).tobytes()
-    return {whole[at : at + 16]: None for at in range(0, len(whole), 16)}
+def _folded(ids: npt.NDArray[np.generic]) -> Folded:
+    return Folded(map(bytes, _shaped(ids, np.uint8, (len(ids), BYTES))))

@@ -87,14 +87,14 @@ def unlearn(requests: Callable[[], Iterable[Asked]], those: Sequence[Someone]) -
 def left_in(model: Model, ids: Iterable[str]) -> dict[str, int]:
     """How many of the examples ``ids`` are known to ``model``: among what it folded, in its probe, by logits met.
 
-    It asks the model itself, not what it was given: a model keeps hashes of all ids that it ever took in.
+    It asks the model itself, not what it was given: a model keeps hashes of the last ids that it took in.
     """
     gone = list(ids)
     hashes = {id_hash(id_) for id_ in gone}
     asked = {row.tobytes() for row in model.state.get(IDS, np.zeros((0, 16), dtype=np.uint8))}
     met = [array for name, array in model.state.items() if name.startswith("met/") and name.endswith(".names")]
     return {
-        "folded": len(hashes & model.folded.keys()),
+        "folded": sum(one in model.folded for one in hashes),
         "probe": len(hashes & asked),
         "met": sum(int(np.isin(names_of(gone), names).sum()) for names in met) if gone else 0,
     }
