@@ -95,11 +95,12 @@ def measured(given: argparse.Namespace) -> Result:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-overload-")))
         kafka = given.kafka or stack.enter_context(servers.Broker(folder / "kafka", settings=QUICK)).bootstrap
-        redis = given.redis or stack.enter_context(EmbeddedRedis(folder / "redis", _redis_server())).url
+        redis = given.redis or stack.enter_context(EmbeddedRedis(folder / "redis", redis_program())).url
         shared = {"kafka": kafka, "redis": redis, "partitions": given.partitions}
-        with running(load(**shared, tenant=_tenant(), blobs=f"file://{folder}/a", shed_after_s=0.0), folder) as place:
-            sustainable = _sustainable(place, given.seed, given.backlog)
-        with running(load(**shared, tenant=_tenant(), blobs=f"file://{folder}/b"), folder) as place:
+        first = load(**shared, tenant=a_tenant("overload"), blobs=f"file://{folder}/a", shed_after_s=0.0)
+        with running(first, folder) as place:
+            sustainable = sustainable_rate(place, given.seed, given.backlog)
+        with running(load(**shared, tenant=a_tenant("overload"), blobs=f"file://{folder}/b"), folder) as place:
             return _overloaded(place, given, sustainable)
 
 
@@ -125,7 +126,7 @@ def running(settings: Settings, folder: Path) -> Iterator[Place]:
         store.close()
 
 
-def _sustainable(place: Place, seed: int, backlog: int) -> float:
+def sustainable_rate(place: Place, seed: int, backlog: int) -> float:
     """Events a second that all roles together work off, of backlogs that are sent at once; a first warms all up."""
     made = lessons(seed, MADE, place.settings.tenant, place.broker)
     messages, small = endless(made, place.settings.partitions), max(backlog // 4, 1)
@@ -235,11 +236,13 @@ def drawn(found: Result) -> dict[str, str]:
     }
 
 
-def _tenant() -> str:
-    return f"overload-{secrets.token_hex(4)}"
+def a_tenant(kind: str) -> str:
+    """A new one, so that what earlier runs have left is not its own."""
+    return f"{kind}-{secrets.token_hex(4)}"
 
 
-def _redis_server() -> Path | None:
+def redis_program() -> Path | None:
+    """The server on this machine, if there is one; else the embedded one is taken."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     return Path(found) if found else None
 

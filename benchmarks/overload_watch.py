@@ -57,14 +57,16 @@ class Place:
         return Seen(
             at_s=round(time.monotonic() - begun, 2),
             rss_mb={role: round(rss_mb([child.process.pid]), 1) for role, child in children.items()},
-            behind=standing(self, self._folded()).behind,
+            behind=self.behind(),
             level=level,
             shed=shed,
         )
 
-    def _folded(self) -> int:
+    def behind(self) -> Mapping[str, int]:
+        """Events that each role has not taken yet. Raises BrokerError, StoreUnavailable."""
         step = last_event(self.broker, topics.TRAIN_STEP, self.settings.tenant, self.settings.model)
-        return step.data.offset + 1 if step is not None and isinstance(step.data, TrainStep) else 0
+        folded = step.data.offset + 1 if step is not None and isinstance(step.data, TrainStep) else 0
+        return standing(self, folded).behind
 
     def _metrics(self, port: int | None) -> tuple[int, dict[str, float]]:
         if port is None:

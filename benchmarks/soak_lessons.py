@@ -1,0 +1,46 @@
+"""Lessons without end, as time goes: new learners in each, new experts now and then, judgements soon and late."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import dropwhile, takewhile
+
+from schemas.interaction import Interaction
+from streams.schedule import START, Classroom
+from streams.simulated import simulate
+
+MIXED_S = 900.0  # after so long lessons begin and end at all times
+STAFF = 100  # lessons that the same experts judge
+TRIED = 20  # lessons at once that a lesson's pace is taken from
+
+
+def lessons(seed: int, at_once: int, tenant: str, start: datetime) -> Iterator[Classroom]:
+    """The simulated lessons under way at ``start`` and all that follow, ``at_once`` at once, in the order of arrival.
+
+    A lesson's learners come to no other, and its experts judge ``STAFF`` lessons. Event time begins at ``start``; half
+    of all judgements come more than two minutes after what they judge.
+    """
+    before = timedelta(seconds=MIXED_S)
+    said = simulate(seed, sys.maxsize, in_flight=at_once, start=start - before, tenant=tenant)
+    return map(renamed, dropwhile(lambda event: event.envelope.time < start, said))
+
+
+def renamed(event: Classroom) -> Classroom:
+    """``event`` with the names of its own lesson's people."""
+    data = event.data
+    number = int(data.session.rpartition("-")[2])
+    if not isinstance(data, Interaction):
+        return replace(event, data=data.model_copy(update={"rater": f"{data.rater}-{number // STAFF}"}))
+    if data.learner is None:
+        return event
+    return replace(event, data=data.model_copy(update={"learner": f"{data.learner}-of-{number}"}))
+
+
+def per_lesson_s(seed: int) -> float:
+    """Events a second, interactions and feedback, that come for each lesson at once."""
+    end = START + timedelta(seconds=2 * MIXED_S)
+    found = takewhile(lambda event: event.envelope.time < end, lessons(seed, TRIED, "tried", START))
+    return sum(1 for _ in found) / (2 * MIXED_S) / TRIED
