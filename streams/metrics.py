@@ -99,7 +99,7 @@ class RoleMetrics:
         self,
         records: Sequence[Record],
         outputs: Sequence[Output],
-        gauges: Sequence[tuple[str, Mapping[str, str], float]],
+        gauges: Sequence[tuple[str, Mapping[str, str], float | None]],
     ) -> None:
         """What a committed batch held and what came of it."""
         for topic, n in Tally(r.origin.topic for r in records).items():
@@ -109,7 +109,10 @@ class RoleMetrics:
         for output in outputs:
             self._outcome(output)
         for name, labels, value in (*gauges, *self.metrics.unlabelled.take(outputs)):
-            self.metrics.gauge(name, value, **labels)
+            if value is None:
+                self.metrics.forget(name, **labels)
+            else:
+                self.metrics.gauge(name, value, **labels)
 
     def outbox(self, partition: int, records: int) -> None:
         """How many outputs are decided and not yet acknowledged."""

@@ -70,13 +70,14 @@ class Output:
 class Plan:
     """What is to be written and published, and what operators should see of it.
 
-    ``adopted`` are origins whose published outcome was taken over; ``gauges`` are (metric, labels, value).
+    ``adopted`` are origins whose published outcome was taken over; ``gauges`` are (metric, labels, value), None of
+    what is no longer known.
     """
 
     writes: Sequence[Write] = ()
     outputs: Sequence[Output] = ()
     adopted: Sequence[Origin] = ()
-    gauges: Sequence[tuple[str, Mapping[str, str], float]] = ()
+    gauges: Sequence[tuple[str, Mapping[str, str], float | None]] = ()
 
 
 class Processor(Protocol):

@@ -52,6 +52,7 @@ class Table(Draft):
     aside: Aside
     memory: Remembered
     payloads: Payloads
+    trusted: frozenset[str]  # the raters that were known before
     heard: set[str] = field(default_factory=set)  # the raters of this batch
 
     @classmethod
@@ -59,15 +60,17 @@ class Table(Draft):
         cls, curation: Curation, batch: Batch, values: Mapping[str, bytes], made: Made, payloads: Payloads
     ) -> Table:
         """The table before ``batch``: what the store holds."""
-        trust, met = values.get(TRUST), values.get(MET)
+        stored, met = values.get(TRUST), values.get(MET)
         rules = TrustSettings(floor=min(curation.memory.trust_floor, 1.0))
+        trust = Trust.from_bytes(stored, rules) if stored else Trust(rules)
         return cls(
             values=values,
             sent=batch.sent,
             now=batch.now,
             curation=curation,
             judge=Judge.load(values, scales_of(curation.learning.tasks)),
-            trust=Trust.from_bytes(trust, rules) if trust else Trust(rules),
+            trust=trust,
+            trusted=frozenset(trust.counts),
             met=Met.from_bytes(met) if met else Met(),
             aside=Aside.from_bytes(values.get(ASIDE), curation.probe),
             memory=Remembered.load(values, curation.memory, made),
@@ -110,9 +113,9 @@ class Table(Draft):
             self.writes[write.key] = write
         return list(self.writes.values())
 
-    def gauges(self) -> list[tuple[str, Mapping[str, str], float]]:
+    def gauges(self) -> list[tuple[str, Mapping[str, str], float | None]]:
         """What operators see: memory by class, quality and drifts by task, trust by rater."""
-        found: list[tuple[str, Mapping[str, str], float]] = []
+        found: list[tuple[str, Mapping[str, str], float | None]] = []
         held = Counter(entry.label for entry in self.memory.entries)
         gone = {entry.label for entry in self.memory.before.entries.values()}  # zero is said once
         for label in sorted({*held, *gone}):
@@ -120,4 +123,6 @@ class Table(Draft):
             found.append(("memory_items", {"task": task, "class": name}, float(held[label])))
         known = sorted(self.heard & self.trust.counts.keys())
         found += [("rater_trust", {"rater": rater}, self.trust.weight(rater)) for rater in known]
+        left = sorted(self.trusted - self.trust.counts.keys())  # else whoever was ever heard would be told for ever
+        found += [("rater_trust", {"rater": rater}, None) for rater in left]
         return [*found, *self.judge.gauges()]

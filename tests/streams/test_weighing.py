@@ -31,7 +31,7 @@ from learners.entry import MemorySettings
 from learners.importance import FLAGS, RARITY, RATED, importance
 from learners.rarity import Met
 from learners.request import NEW, REPLAYED, decode_request
-from learners.trust import Trust
+from learners.trust import Count, Trust, TrustSettings
 from schemas import topics
 from schemas.envelope import Origin
 from schemas.prediction import Fate
@@ -139,6 +139,16 @@ def test_trust_is_told_to_operators_of_those_who_were_heard() -> None:
     here.take(example("a", rater="ann"))
     plan = here.plan(example("b", rater="bob"))
     assert {labels["rater"] for name, labels, _ in plan.gauges if name == "rater_trust"} == {"bob"}
+
+
+def test_a_rater_who_gave_up_its_place_is_told_no_more() -> None:
+    here, rules = room(new=1), TrustSettings()
+    silent = {f"r{n}": Count(1, 1, 0.5, last=n) for n in range(rules.raters)}
+    here.shelf.values["trust"] = Trust(rules, silent, Count(rules.raters, last=rules.raters + rules.idle)).to_bytes()
+    plan = here.plan(example("a", rater="new"))
+    told = {labels["rater"]: value for name, labels, value in plan.gauges if name == "rater_trust"}
+    assert told.keys() == {"new", "r0"}
+    assert told["r0"] is None
 
 
 def test_another_rater_s_label_of_the_same_task_is_evidence() -> None:
