@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import dropwhile, takewhile
 
+from schemas.event import Event
 from schemas.interaction import Interaction
 from streams.schedule import START, Classroom
 from streams.simulated import simulate
@@ -33,10 +33,10 @@ def renamed(event: Classroom) -> Classroom:
     data = event.data
     number = int(data.session.rpartition("-")[2])
     if not isinstance(data, Interaction):
-        return replace(event, data=data.model_copy(update={"rater": f"{data.rater}-{number // STAFF}"}))
+        return Event(event.envelope, data.model_copy(update={"rater": f"{data.rater}-{number // STAFF}"}))
     if data.learner is None:
         return event
-    return replace(event, data=data.model_copy(update={"learner": f"{data.learner}-of-{number}"}))
+    return Event(event.envelope, data.model_copy(update={"learner": f"{data.learner}-of-{number}"}))
 
 
 def per_lesson_s(seed: int) -> float:

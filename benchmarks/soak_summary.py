@@ -35,7 +35,7 @@ def warm_up_minutes(given: argparse.Namespace) -> float:
     """How long what is seen says nothing yet of what grows."""
     if given.warm_up_minutes is not None:
         return float(given.warm_up_minutes)
-    return max(given.minutes * WARM_UP_SHARE, WARM_UP_HORIZONS * given.horizon_s / 60)
+    return float(max(given.minutes * WARM_UP_SHARE, WARM_UP_HORIZONS * given.horizon_s / 60))
 
 
 def series(looks: Sequence[Look]) -> dict[str, tuple[list[float], list[float]]]:

@@ -25,7 +25,7 @@ class Folded:
 
     def __init__(self, ids: Iterable[bytes] = (), most: int = MOST) -> None:
         self.most = most
-        self._ring = memoryview(np.zeros(BYTES * most, dtype=np.uint8))  # pages that nothing has touched take no memory
+        self._ring = np.zeros(BYTES * most, dtype=np.uint8).data  # pages that nothing has touched take no memory
         self._added = 0
         self._forget_places()
         self.update(ids)
@@ -84,7 +84,7 @@ class Folded:
         self._taken += 1
 
     def _forget_places(self) -> None:
-        self._places = memoryview(np.zeros(PLACES * self.most, dtype=np.int32))  # 1 + a row of the ring; 0: free
+        self._places = np.zeros(PLACES * self.most, dtype=np.int32).data  # 1 + a row of the ring; 0: free
         self._taken = 0
 
     def _find_anew(self) -> None:
