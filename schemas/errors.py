@@ -12,6 +12,7 @@ CurrereError
 ├── BrokerError            the broker refused or does not answer
 │   ├── OffsetOutOfRange   records between the stored offset and the log's start have left retention
 │   └── PartitionsChanged  a topic's partition count is not what it was when its state was made
+├── TooManyPoisons         records end each process, more than may be led aside; the partition stands
 ├── ModelRefused           a snapshot or delta failed its checks; the last good model keeps serving
 └── ConfigurationError     a setting is unknown, out of range or contradicts another
 """
@@ -81,6 +82,10 @@ class OffsetOutOfRange(BrokerError):
 
 class PartitionsChanged(BrokerError):
     """A topic has another partition count than its state was made for; growth is a new topic generation."""
+
+
+class TooManyPoisons(CurrereError):
+    """The next record ends each process, and as many as may be were led aside; the partition stands."""
 
 
 class ModelRefused(CurrereError):

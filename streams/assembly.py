@@ -62,7 +62,7 @@ class Workshop:
 
     def owner(self, at: RoleAt) -> Callable[[int], Runner]:
         """How a partition of a role is taken: a token, then what the log already holds, then work."""
-        producer, care = self.broker.producer(), Care(uuid.uuid4().hex)
+        producer, care = self.broker.producer(), Care(uuid.uuid4().hex, self.settings.poison_limit)
 
         def assign(partition: int) -> ShardRunner:
             shard = Shard(at.tenant, at.role, partition)

@@ -32,7 +32,8 @@ COUNTERS = {
 GAUGES = {
     "lag_records": ("records not yet taken; absent while unknown", ["role", "topic", "partition"]),
     "lag_seconds": ("age of the oldest record not yet taken; 0 when caught up", ["role", "topic", "partition"]),
-    "partitions_stopped": ("partitions whose next record has left retention or is corrupt; none is skipped", ["role"]),
+    "partitions_stopped": ("whose next record is gone, is corrupt or ends each process; none is skipped", ["role"]),
+    "poison_records": ("led aside as poison, of the last thousand records of each topic", ["role", "partition"]),
     "poll_age_seconds": ("since the engine last polled", ["role"]),
     "pending_entries": ("entries in the store", ["role", "partition"]),
     "shedding_level": ("how many kinds of optional work are left out", ["role", "partition"]),
@@ -117,6 +118,10 @@ class RoleMetrics:
     def outbox(self, partition: int, records: int) -> None:
         """How many outputs are decided and not yet acknowledged."""
         self.metrics.gauge("outbox_records", records, role=self.role, partition=str(partition))
+
+    def poison(self, partition: int, records: int) -> None:
+        """How many records were led aside lately since they end each process."""
+        self.metrics.gauge("poison_records", records, role=self.role, partition=str(partition))
 
     def pending(self, partition: int, entries: int) -> None:
         """How many entries the store holds."""

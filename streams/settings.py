@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     shed_after_s: float = Field(
         2.0, ge=0, description="optional work is left out once events are older, seconds; 0: never"
     )
+    poison_limit: int = Field(10, ge=0, description="of a partition's last 1,000 records, those led aside as poison")
     stall_s: float = Field(60.0, gt=0, description="standing still with lag for longer is not healthy, seconds")
     metrics_host: str = Field("127.0.0.1", description="where /metrics and /healthz listen")
     metrics_port: int | None = Field(None, description="port of /metrics and /healthz; none: not served")

@@ -27,6 +27,7 @@ UNITS = {  # by the end of a name
     "_s": "s",
     "batch": "records",
     "probe_size": "examples",
+    "poison_limit": "records",
 }
 SECRET = re.compile(r"password|passwd|secret|token|jaas|key(?!store\.location|\.location)", re.IGNORECASE)
 IN_URL = re.compile(r"(?P<scheme>[a-z0-9+]+://)(?P<user>[^:@/\s]*):(?P<secret>\S*)@")

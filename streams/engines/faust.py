@@ -171,7 +171,7 @@ class FaustEngine:
             raise BrokerError(f"{self.role}: Faust has ended: {self._app.crash_reason!r}")
 
     async def _reassign(self) -> None:
-        for partition in self._tenure.drop_refused():
+        for partition in self._tenure.drop_failed():
             self._consumer.pause_partitions(self._places(partition))
         for partition in self._tenure.due():
             await self._take(partition)

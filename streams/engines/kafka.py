@@ -263,7 +263,7 @@ class KafkaEngine:
 
     def _reassign(self) -> None:
         """Take again what the store refused or could not answer for, and seek to what it holds."""
-        for partition in self._tenure.drop_refused():
+        for partition in self._tenure.drop_failed():
             self._pause(partition)
         for partition in self._tenure.due():
             if self._assigned[partition] != set(self.topics):

@@ -23,7 +23,7 @@ from streams.clock import passed
 from streams.engines.broker import Broker, Producer
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
-from streams.engines.tries import CAREFUL, TRIES, Care, Mark, poisoned
+from streams.engines.tries import CAREFUL, TRIES, Care, Mark, poisoned, too_many
 from streams.message import Message, Record
 from streams.metrics import RoleMetrics
 from streams.processor import Batch, Input, Output, Processor, dead_letter, message, waiting_key
@@ -58,7 +58,7 @@ class RoleAt:
 class ShardRunner:
     """The owner of one partition of a role, from assignment to revocation.
 
-    Built whole by ``assign``; after a Refused or a StoreUnavailable it must be thrown away and assigned anew.
+    Built whole by ``assign``; after an error that ``process`` raises it must be thrown away and assigned anew.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class ShardRunner:
         if at.processor.resident:
             self.resident = self.store.read_all(self.shard, self.token, self.offsets)
         self.outbox.take_over(left, found.arrived, found.ends)
+        self._tell_poison()
 
     def process(self, records: Sequence[Record], now: float, due_limit: int = 500) -> int:
         """Decide a batch and send what came of it; returns how many records it held.
@@ -128,6 +129,7 @@ class ShardRunner:
             Refused: another owner is at work, or the store went back in time.
             StoreUnavailable: the outcome of the commit is unknown.
             BrokerError: the log did not accept an earlier output.
+            TooManyPoisons: the next record ends each process, and as many as may be were led aside.
         """
         self._raise_failure()
         while self.unacknowledged > MOST_UNACKNOWLEDGED:  # back-pressure: the log is slower than we are
@@ -152,16 +154,25 @@ class ShardRunner:
         """
         suspects, rest = self._mark.suspected(records)
         for record in suspects:
-            mark = self._mark.trying(record, self.care.process)
-            if not mark.is_poison(record):
-                self._commit(Commit(self.offsets, [mark.put()]))
-            self._mark = mark.decided(record)
-            self._decide([record], now, 0, mark.is_poison(record))
+            self._decide_suspect(record, now)
         if rest:
             self._mark = self._mark.begun(rest)
             self._commit(Commit(self.offsets, [self._mark.put()]))
             self._decide(rest, now, due_limit)
         self._care_left -= len(records)
+
+    def _decide_suspect(self, record: Record, now: float) -> None:
+        care = self.care
+        verdict = self._mark.verdict(record, care.process, self.offsets, now, care.most_aside)
+        if verdict == "stand":
+            raise too_many(self.shard, record, care.most_aside)
+        if verdict == "try":
+            mark = self._mark.trying(record, care.process, now)
+            self._commit(Commit(self.offsets, [mark.put()]))
+            self._mark = mark.decided(record)
+        else:
+            self._mark = self._mark.led_aside(record, self.offsets)
+        self._decide([record], now, 0, poison=verdict == "aside")
 
     def _decide(self, records: Sequence[Record], now: float, due_limit: int, poison: bool = False) -> None:
         began_at = dict(self.offsets)
@@ -209,9 +220,13 @@ class ShardRunner:
     def _count(self, now: float) -> None:
         """Tell what the shard holds, now and then: counting is a call to the store."""
         self.metrics.outbox(self.shard.partition, self.unacknowledged)
+        self._tell_poison()
         if passed(self._counted, now) >= COUNT_EVERY_S:
             self._counted = now
             self.metrics.pending(self.shard.partition, self.store.count(self.shard))
+
+    def _tell_poison(self) -> None:
+        self.metrics.poison(self.shard.partition, len(self._mark.lately(self.offsets)))
 
     def _commit(self, commit: Commit, messages: Sequence[Message] = ()) -> None:
         trim, known = self.outbox.trim()

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from schemas.errors import BrokerError, PartitionsChanged, StoreError, StoreUnavailable
+from schemas.errors import BrokerError, PartitionsChanged, StoreError, StoreUnavailable, TooManyPoisons
 from streams.engines.broker import Broker
 from streams.engines.lanes import Lanes, Runner
+from streams.engines.tries import REST_S
 from streams.health import Vitals
 from streams.metrics import Metrics
 
@@ -56,7 +57,7 @@ class Tenure:
         self.vitals = Vitals(started=now, polled=now, progressed=now, waiting_for="partitions")
         self.runners: dict[int, Runner] = {}  # also of partitions that wait to be taken again
         self.retry: dict[int, float] = {}  # when to try to take a partition
-        self.stopped: dict[int, str] = {}  # for good, and why
+        self.stopped: dict[int, str] = {}  # until a person has looked, and why
         self._taken: dict[int, float] = {}
         self._decided = 0
 
@@ -88,14 +89,19 @@ class Tenure:
         if isinstance(error, StoreUnavailable):  # waiting for it is not standing still
             self.vitals.progressed = time.monotonic()
 
-    def drop_refused(self) -> list[int]:
-        """Stop serving what the store refused, to take it again; returns which these are."""
-        refused = [lane.partition for lane in self.lanes.failed()]
-        for partition in refused:
-            self.metrics.count("refusals", role=self.role)
-            self.lanes.drop(partition, 0.0)
-            self.retry[partition] = self._taken[partition] + AGAIN_S
-        return refused
+    def drop_failed(self) -> list[int]:
+        """Stop serving what the store refused, or what ends each process, to take it again; returns which these are."""
+        failed = self.lanes.failed()
+        for lane in failed:
+            self.lanes.drop(lane.partition, 0.0)
+            if isinstance(lane.error, TooManyPoisons):
+                LOG.error("%s: %s", self.role, lane.error)
+                self.stopped[lane.partition] = str(lane.error)
+                self.retry[lane.partition] = time.monotonic() + REST_S
+            else:
+                self.metrics.count("refusals", role=self.role)
+                self.retry[lane.partition] = self._taken[lane.partition] + AGAIN_S
+        return [lane.partition for lane in failed]
 
     def due(self) -> list[int]:
         """The partitions that should be tried now."""
@@ -122,7 +128,7 @@ class Tenure:
         for topic in self.topics:
             for name in ("lag_records", "lag_seconds"):
                 self.metrics.forget(name, role=self.role, topic=topic, partition=str(partition))
-        for name in ("pending_entries", "outbox_records", "shedding_level"):
+        for name in ("pending_entries", "outbox_records", "poison_records", "shedding_level"):
             self.metrics.forget(name, role=self.role, partition=str(partition))
 
     def look(self, watermarks: Watermarks, standby: bool) -> None:

@@ -20,7 +20,7 @@ from confluent_kafka.admin import NewPartitions
 from stand import Hand, Stand, eventually, ground, opened
 
 from schemas import topics
-from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused
+from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused, TooManyPoisons
 from streams.assembly import Workshop, partitions_of
 from streams.health import HealthServer, Limits, verdict
 from streams.message import Record
@@ -105,6 +105,23 @@ def test_what_left_retention_stops_its_partition_says_so_and_is_never_skipped(ka
         here.put(topic, 1, 10, first=10)
         eventually(lambda: len(hands[1].seen) == 20, "the other partition goes on")
         health.close()
+    assert hands[0].seen == []
+
+
+@each_engine
+def test_a_partition_whose_records_end_each_process_stands_says_so_and_the_others_flow(kafka: str, kind: str) -> None:
+    here, sent, hands = ground(kafka, 2), 10, [opened(), opened()]
+    (topic,) = here.names
+    hands[0].fails = lambda: TooManyPoisons("it ends each process")
+    for partition in (0, 1):
+        here.put(topic, partition, sent)
+    with here.engine(hands.__getitem__, kind) as stand:
+        eventually(lambda: stand.engine.vitals.waiting_for == "it ends each process", "it says what is wrong")
+        sample = stand.metrics.registry.get_sample_value
+        assert sample("currere_partitions_stopped", {"role": "stand"}) == 1
+        here.put(topic, 1, sent, first=sent)
+        eventually(lambda: len(hands[1].seen) == 2 * sent, "the other partition flows")
+        assert sample("currere_refusals_total", {"role": "stand"}) is None
     assert hands[0].seen == []
 
 
