@@ -35,6 +35,7 @@ from streams.metrics import Metrics
 LOG = logging.getLogger("streams.engine")
 FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 CORRUPT = (KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION)
+POLL_S = 0.05
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
@@ -113,7 +114,8 @@ class KafkaEngine:
             while not stop.is_set():
                 if self._lanes.ended:
                     raise BrokerError(f"{self.role}: deciding has ended on an unexpected error, which is logged above")
-                self._poll()
+                room = self._lanes.wait_for_room(self.settings.most_queued // 2, POLL_S)
+                self._poll(self.settings.batch if room else 0)
                 self._reassign()
                 self._press_back()
                 if time.monotonic() >= next_second:
@@ -154,12 +156,14 @@ class KafkaEngine:
     def _on_batch(self, seconds: float) -> None:
         self.metrics.observe("batch_seconds", seconds, role=self.role)
 
-    def _poll(self) -> None:
-        first = self._consumer.poll(0.05)
+    def _poll(self, more: int) -> None:
+        """Take in one record, if there is one, and up to ``more`` that have come with it."""
+        first = self._consumer.poll(POLL_S if more else 0)
         self.vitals.polled = time.monotonic()
         if first is not None:
             self._take_in([first])  # before a rebalance, which the next call may bring, gives its partition away
-            self._take_in(self._consumer.consume(self.settings.batch, timeout=0))
+            if more:
+                self._take_in(self._consumer.consume(more, timeout=0))
 
     def _take_in(self, messages: Sequence[Message]) -> None:
         by_partition: dict[int, list[Record]] = defaultdict(list)
@@ -282,7 +286,7 @@ class KafkaEngine:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError._STATE:
                     raise BrokerError(f"{place.topic}/{place.partition}: {error.args[0].str()}") from error
-                self._poll()  # what comes of other partitions is theirs, and must not be dropped
+                self._poll(self.settings.batch)  # what comes of other partitions is theirs, and must not be dropped
             else:
                 self._consumer.resume([place])
                 return

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -51,16 +52,7 @@ class KafkaProducer:
             wave = self._waves[-1]
             wave.missing += 1
 
-        def settle(offset: int | None, error: str | None) -> None:
-            try:
-                on_ack(offset, error)
-            finally:
-                with self._lock:
-                    wave.missing -= 1
-
-        def delivered(error: KafkaError | None, sent: KafkaMessage) -> None:
-            settle(None, error.str()) if error is not None else settle(sent.offset(), None)
-
+        delivered = partial(self._delivered, wave, on_ack)
         while True:
             try:
                 self._producer.produce(
@@ -74,10 +66,23 @@ class KafkaProducer:
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
-                settle(None, error.args[0].str())
+                self._settle(wave, on_ack, None, error.args[0].str())
                 return
             else:
                 return
+
+    def _delivered(self, wave: _Wave, on_ack: Acknowledged, error: KafkaError | None, sent: KafkaMessage) -> None:
+        if error is not None:
+            self._settle(wave, on_ack, None, error.str())
+        else:
+            self._settle(wave, on_ack, sent.offset(), None)
+
+    def _settle(self, wave: _Wave, on_ack: Acknowledged, offset: int | None, error: str | None) -> None:
+        try:
+            on_ack(offset, error)
+        finally:
+            with self._lock:
+                wave.missing -= 1
 
     def poll(self) -> None:
         """Run the acknowledgements that have come in."""

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from streams.message import Record
 
 LOG = logging.getLogger("streams.lanes")
 THREADS = 2  # one decides, one waits: more would only stand in line for the interpreter
+STUCK_S = 0.5  # a batch that takes longer makes nobody else wait
 
 
 class Runner(Protocol):
@@ -45,6 +46,7 @@ class Lane:
     runner: Runner
     queue: deque[Record] = field(default_factory=deque)
     busy: bool = False
+    began: float = 0.0  # the batch at work
     error: CurrereError | None = None
     next_tick: float = 0.0
     next_beat: float = 0.0
@@ -90,8 +92,7 @@ class Lanes:
             lane = self.lanes.get(partition)
             if lane is None or lane.error is not None:
                 return
-            ahead = lane.runner.offsets
-            lane.queue.extend(r for r in records if r.origin.offset >= ahead.get(place(r), 0))
+            lane.queue.extend(undecided(records, lane.runner.offsets))
             self._wake.notify_all()
 
     def drop(self, partition: int, timeout_s: float) -> Lane | None:
@@ -110,6 +111,11 @@ class Lanes:
         """Records polled and not yet decided."""
         lane = self.lanes.get(partition)
         return len(lane.queue) if lane else 0
+
+    def wait_for_room(self, most: int, timeout_s: float) -> bool:
+        """Wait until fewer than ``most`` records are queued in lanes that move; returns whether it is so."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._moving() < most, timeout_s)
 
     def oldest_ms(self, partition: int, topic: str) -> int | None:
         """When the log received the oldest record of ``topic`` still in the queue; None if it holds none."""
@@ -144,7 +150,7 @@ class Lanes:
                 if lane is None:
                     self._wake.wait(self.tick_s / 2)
                     continue
-                lane.busy = True
+                lane.busy, lane.began = True, self.steady()
                 self._at_work.add(lane.partition)
                 records = [lane.queue.popleft() for _ in range(min(self.batch, len(lane.queue)))]
             decided = self._decide(lane, records)
@@ -153,6 +159,10 @@ class Lanes:
                 lane.busy = False
                 self._at_work.remove(lane.partition)
                 self._wake.notify_all()
+
+    def _moving(self) -> int:
+        stuck = self.steady() - STUCK_S
+        return sum(len(lane.queue) for lane in self.lanes.values() if not lane.busy or lane.began > stuck)
 
     def _next(self) -> Lane | None:
         now = self.steady()
@@ -182,6 +192,8 @@ class Lanes:
         return decided
 
 
-def place(record: Record) -> str:
-    """``topic/partition`` of a record."""
-    return f"{record.origin.topic}/{record.origin.partition}"
+def undecided(records: Sequence[Record], offsets: Mapping[str, int]) -> list[Record]:
+    """Those of one partition's ``records`` that ``offsets``, by topic/partition, do not say are decided."""
+    found = {(r.origin.topic, r.origin.partition) for r in records}
+    ahead = {topic: offsets.get(f"{topic}/{partition}", 0) for topic, partition in found}
+    return [r for r in records if r.origin.offset >= ahead[r.origin.topic]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, takewhile
 
 from streams import failpoints
@@ -31,7 +32,6 @@ class Outbox:
         self.failure: str | None = None
         self._producer = producer
         self._entries: deque[_Entry] = deque()
-        self._first = 0  # number of the oldest entry, counted from the assignment
         self._acknowledged = 0
         self._ends = dict(known)
         self._lock = threading.Lock()
@@ -50,15 +50,17 @@ class Outbox:
             self._entries = deque(_Entry(place_of(m), arrived.get(m.id)) for m in left)
             self._acknowledged = sum(entry.offset is not None for entry in self._entries)
             self._ends = {place: max(end, self._ends.get(place, 0)) for place, end in ({**self._ends, **ends}).items()}
-        for number, outgoing in enumerate(left):
+        for entry, outgoing in zip(self._entries, left, strict=True):
             if outgoing.id not in arrived:
-                self._producer.send(outgoing, self._acknowledge(number))
+                self._producer.send(outgoing, partial(self._acknowledge, entry))
 
     def trim(self) -> tuple[int, dict[str, int]]:
         """How many entries may leave the head of the stored outbox, and what is known once they have."""
         with self._lock:
             trim = sum(1 for _ in takewhile(lambda entry: entry.offset is not None, self._entries))
             known = dict(self._ends)
+            if trim == self._acknowledged:
+                return trim, known
             for entry in islice(self._entries, trim, None):
                 if entry.offset is not None:
                     known[entry.place] = min(known.get(entry.place, entry.offset), entry.offset)
@@ -69,33 +71,28 @@ class Outbox:
         with self._lock:
             for _ in range(trim):
                 self._entries.popleft()
-            self._first += trim
             self._acknowledged -= trim
             self._entries.extend(_Entry(place_of(message)) for message in added)
 
     def send(self, added: Sequence[Message]) -> None:
         """Send what was added last."""
-        first = self._first + len(self._entries) - len(added)
-        for number, outgoing in enumerate(added, start=first):
-            if number > first:
+        entries = islice(self._entries, len(self._entries) - len(added), None)
+        for number, (entry, outgoing) in enumerate(zip(list(entries), added, strict=True)):
+            if number > 0:
                 failpoints.pass_by(failpoints.BETWEEN_OUTPUTS, self._producer.flush)
-            self._producer.send(outgoing, self._acknowledge(number))
+            self._producer.send(outgoing, partial(self._acknowledge, entry))
         failpoints.pass_by(failpoints.BEFORE_ACKNOWLEDGEMENT, self._producer.flush)
         self._producer.poll()
 
-    def _acknowledge(self, number: int) -> Callable[[int | None, str | None], None]:
-        def acknowledge(offset: int | None, error: str | None) -> None:
-            with self._lock:
-                entry = self._entries[number - self._first]
-                if error is not None:
-                    self.failure = f"{entry.place} did not accept an output: {error}"
-                    return
-                end = self._ends.get(entry.place, 0)
-                entry.offset = end if offset is None or offset < 0 else offset  # ours come in order, so not before end
-                self._ends[entry.place] = end if offset is None else max(end, offset + 1)
-                self._acknowledged += 1
-
-        return acknowledge
+    def _acknowledge(self, entry: _Entry, offset: int | None, error: str | None) -> None:
+        with self._lock:
+            if error is not None:
+                self.failure = f"{entry.place} did not accept an output: {error}"
+                return
+            end = self._ends.get(entry.place, 0)
+            entry.offset = end if offset is None or offset < 0 else offset  # ours come in order, so not before end
+            self._ends[entry.place] = end if offset is None else max(end, offset + 1)
+            self._acknowledged += 1
 
 
 def place_of(message: Message) -> str:

@@ -21,6 +21,7 @@ from state.store import Commit, Delete, Put, Shard, Store, Write
 from streams import failpoints
 from streams.clock import passed
 from streams.engines.broker import Broker, Producer
+from streams.engines.lanes import undecided
 from streams.engines.outbox import Outbox
 from streams.engines.own import Search, pack_all, read_own, unpack_all
 from streams.engines.tries import CAREFUL, TRIES, Care, Mark, poisoned, too_many
@@ -135,7 +136,7 @@ class ShardRunner:
         while self.unacknowledged > MOST_UNACKNOWLEDGED:  # back-pressure: the log is slower than we are
             self.producer.flush(0.1)
             self._raise_failure()
-        records = [record for record in records if record.origin.offset >= self._next(record.origin)]
+        records = undecided(records, self.offsets)
         if self._careful and records:
             with self.care.turn:
                 self._decide_with_care(records, now, due_limit)
@@ -178,7 +179,7 @@ class ShardRunner:
         began_at = dict(self.offsets)
         inputs, letters = self._decode(records, poison)
         seed = _seed(self.shard, began_at)
-        met = self.held & {record.origin for record in records}
+        met = self.held & {record.origin for record in records} if self.held else set[Origin]()
         wanted = met | self._waiting
         values, due = self._read(Batch(inputs, now, seed), wanted, now, due_limit)
         batch = Batch(inputs, now, seed, due, _sent(wanted, values))
@@ -187,7 +188,7 @@ class ShardRunner:
         outputs = [*(letter for letter in letters if letter.causes[0] not in batch.sent), *plan.outputs]
         outputs = [output for output in outputs if output.causes or output.id not in self.said]
         messages = [message(o, self.at.tenant, self.at.source, self.shard.partition, self.partitions) for o in outputs]
-        waits = {write.key for write in plan.writes if isinstance(write, Put)}
+        waits = {write.key for write in plan.writes if isinstance(write, Put)} if met else set[str]()
         decided = {origin for origin in met if waiting_key(origin) not in waits} | (wanted & set(plan.adopted))
         writes = [*plan.writes, *(Delete(f"{SENT}{origin}") for origin in sorted(decided))]
         if decided and decided == self.held:
@@ -301,7 +302,8 @@ def apply(values: dict[str, bytes], writes: Iterable[Write]) -> None:
 
 def next_offsets(records: Iterable[Record]) -> dict[str, int]:
     """By topic/partition, the offset after the last of ``records``."""
-    return {f"{r.origin.topic}/{r.origin.partition}": r.origin.offset + 1 for r in records}
+    last = {(r.origin.topic, r.origin.partition): r.origin.offset for r in records}
+    return {f"{topic}/{partition}": offset + 1 for (topic, partition), offset in last.items()}
 
 
 def _sent(wanted: Iterable[Origin], values: Mapping[str, bytes]) -> dict[Origin, tuple[Message, ...]]:

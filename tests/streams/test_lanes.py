@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.envelope import Origin
 from schemas.errors import CurrereError, Refused
-from streams.engines.lanes import THREADS, Lanes
+from streams.engines.lanes import STUCK_S, THREADS, Lanes, undecided
 from streams.message import Record
 
 WAIT_S = 20.0  # a test that hangs fails after this; none waits so long
@@ -125,6 +127,37 @@ def test_while_one_partition_waits_another_is_served(lanes: Lanes) -> None:
     other.until(lambda: other.decided() == [0])
     assert waits.decided() == []
     waits.go_on.set()
+
+
+def test_who_feeds_waits_for_room_but_not_for_a_partition_that_is_stuck() -> None:
+    now, runner = [0.0], Watched()
+    runner.go_on.clear()
+    lanes = Lanes(lambda: 0.0, batch=3, tick_s=0.01, beat_s=5.0, steady=lambda: now[0])
+    lanes.open(0, runner)
+    lanes.feed(0, [record(n) for n in range(9)])
+    assert runner.at_work.wait(WAIT_S)
+    assert lanes.wait_for_room(7, 0.0), "three of nine are at work"
+    assert not lanes.wait_for_room(6, 0.0)
+    now[0] = STUCK_S
+    assert lanes.wait_for_room(6, 0.0)
+    now[0] = 0.0
+    runner.go_on.set()
+    assert lanes.wait_for_room(1, WAIT_S)
+    lanes.close(WAIT_S)
+    assert runner.decided() == list(range(9))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["t", "u"]), st.integers(0, 20))),
+    st.dictionaries(st.sampled_from(["t/4", "u/4", "v/4"]), st.integers(0, 20)),
+)
+def test_what_is_undecided_is_what_lies_at_or_after_the_offset_of_its_topic(
+    places: list[tuple[str, int]], offsets: dict[str, int]
+) -> None:
+    records = [record(offset, 4, topic) for topic, offset in places]
+    assert undecided(records, offsets) == [
+        r for r in records if r.origin.offset >= offsets.get(f"{r.origin.topic}/4", 0)
+    ]
 
 
 def test_a_partition_is_never_served_twice_at_once_even_if_it_is_opened_again(lanes: Lanes) -> None:
