@@ -135,9 +135,11 @@ class Tenure:
         """Tell operators how it does; once a second."""
         lag, known = 0, True
         for partition in list(self.runners):
-            for topic in self.topics:
-                behind = self._observe_lag(topic, partition, watermarks(topic, partition))
-                known, lag = known and behind is not None, lag + (behind or 0)
+            behind = [self._observe_lag(topic, partition, watermarks(topic, partition)) for topic in self.topics]
+            if partition in self.stopped:  # the rest is not to be had: to wait for it is not standing still
+                lag += self.lanes.queued(partition)
+            else:
+                known, lag = known and None not in behind, lag + sum(records or 0 for records in behind)
         if self.lanes.decided != self._decided or not lag:
             self._decided, self.vitals.progressed = self.lanes.decided, time.monotonic()
         self.vitals.lag_records = lag if known else None

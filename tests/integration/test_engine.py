@@ -122,6 +122,8 @@ def test_a_partition_whose_records_end_each_process_stands_says_so_and_the_other
         here.put(topic, 1, sent, first=sent)
         eventually(lambda: len(hands[1].seen) == 2 * sent, "the other partition flows")
         assert sample("currere_refusals_total", {"role": "stand"}) is None
+        eventually(lambda: stand.engine.vitals.lag_records == 0, "what stands is no work")
+        assert sample("currere_lag_records", {"role": "stand", "topic": topic, "partition": "0"}) == sent
     assert hands[0].seen == []
 
 
