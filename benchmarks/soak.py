@@ -50,6 +50,7 @@ from streams.schedule import Classroom
 from streams.settings import Settings, load
 
 DAY_S = 86_400.0
+LOOKED_AGAIN_S = 15.0  # by then every role has looked for what is due
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,12 +136,13 @@ def _soaked(place: Place, given: argparse.Namespace, sustainable: float, disks: 
         finally:
             stop.set()
         played = sending.result()
-        caught_up = _rests(place)
+    restarts = sum(child.deaths for child in place.supervisor.children.values())
+    caught_up = _rests(place)
     return Result(
         sustainable_per_s=sustainable,
         played=played,
         looks=looks,
-        restarts=sum(child.deaths for child in place.supervisor.children.values()),
+        restarts=restarts,
         caught_up=caught_up,
         audit=audit(place.broker, settings.tenant, settings.model, at_rest=caught_up),
     )
@@ -172,8 +174,13 @@ def _looks(
 
 
 def _rests(place: Place) -> bool:
-    """Wait until every role has taken everything; whether that came in time."""
-    deadline, pause = time.monotonic() + READY_S, threading.Event()
+    """Wait until every role has taken everything and nothing waits any more; whether that came in time.
+
+    Feedback whose interaction is forgotten waits for a horizon, and then has its fate.
+    """
+    pause = threading.Event()
+    pause.wait(place.settings.horizon_s + LOOKED_AGAIN_S)
+    deadline = time.monotonic() + READY_S
     while any(place.behind().values()):
         if time.monotonic() > deadline:
             return False

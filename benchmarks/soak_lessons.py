@@ -12,7 +12,8 @@ from schemas.interaction import Interaction
 from streams.schedule import START, Classroom
 from streams.simulated import simulate
 
-MIXED_S = 900.0  # after so long lessons begin and end at all times
+MIXED_S = 1_800.0  # after so long, three lessons and breaks, as many begin at any time as at any other
+WINDOW_S = 1_800.0
 STAFF = 100  # lessons that the same experts judge
 TRIED = 20  # lessons at once that a lesson's pace is taken from
 
@@ -41,6 +42,6 @@ def renamed(event: Classroom) -> Classroom:
 
 def per_lesson_s(seed: int) -> float:
     """Events a second, interactions and feedback, that come for each lesson at once."""
-    end = START + timedelta(seconds=2 * MIXED_S)
+    end = START + timedelta(seconds=WINDOW_S)
     found = takewhile(lambda event: event.envelope.time < end, lessons(seed, TRIED, "tried", START))
-    return sum(1 for _ in found) / (2 * MIXED_S) / TRIED
+    return sum(1 for _ in found) / WINDOW_S / TRIED

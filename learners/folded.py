@@ -20,12 +20,13 @@ class Folded:
     """The last ``most`` ids that were added, oldest first: each by a hash of ``BYTES`` bytes that spreads evenly.
 
     A ring, and a table with open addressing that says where in the ring an id may be. Who has left the ring is still in
-    the table, where it finds another's hash or nothing, until the table is made anew.
+    the table, where it finds another's hash or nothing, until the table is made anew. Both take their memory at the
+    beginning.
     """
 
     def __init__(self, ids: Iterable[bytes] = (), most: int = MOST) -> None:
         self.most = most
-        self._ring = np.zeros(BYTES * most, dtype=np.uint8).data  # pages that nothing has touched take no memory
+        self._ring = np.full(BYTES * most, 0, dtype=np.uint8).data  # all at once: zeros would take it page by page
         self._added = 0
         self._forget_places()
         self.update(ids)
@@ -84,7 +85,7 @@ class Folded:
         self._taken += 1
 
     def _forget_places(self) -> None:
-        self._places = np.zeros(PLACES * self.most, dtype=np.int32).data  # 1 + a row of the ring; 0: free
+        self._places = np.full(PLACES * self.most, 0, dtype=np.int32).data  # 1 + a row of the ring; 0: free
         self._taken = 0
 
     def _find_anew(self) -> None:

@@ -14,7 +14,7 @@ from statistics import NormalDist
 import pytest
 
 from benchmarks.soak import check
-from benchmarks.soak_lessons import MIXED_S, STAFF, lessons, per_lesson_s
+from benchmarks.soak_lessons import STAFF, WINDOW_S, lessons, per_lesson_s
 from benchmarks.soak_summary import Result, drawn, kind, slopes, summary, warm_up_minutes
 from benchmarks.soak_watch import Look, of_process, size
 from schemas import topics
@@ -27,7 +27,7 @@ from streams.play import Played
 from streams.schedule import START, Classroom
 from streams.simulated import MEDIAN_DELAY_S, SIGMA
 
-HORIZON_S, AT_ONCE, LASTS_S = 120.0, 20, 2 * MIXED_S
+HORIZON_S, AT_ONCE, LASTS_S = 120.0, 20, WINDOW_S
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_half_of_all_judgements_come_beyond_the_horizon(said: list[Classroom]) -
         for one in said
         if isinstance(one.data, Feedback)
         and one.data.judgement.kind != "retraction"  # which come later still
-        and when.get(one.data.interaction, START + timedelta(seconds=LASTS_S)) < START + timedelta(seconds=MIXED_S)
+        and when.get(one.data.interaction, START + timedelta(seconds=LASTS_S)) < START + timedelta(seconds=LASTS_S / 2)
     ]
     beyond = 1 - NormalDist(log(MEDIAN_DELAY_S), SIGMA).cdf(log(HORIZON_S))
     assert beyond == 0.5
