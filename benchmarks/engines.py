@@ -1,6 +1,6 @@
 """What an engine costs: the same work by currere, a raw loop, Quix Streams, Faust, bytewax and FastStream.
 
-    currere bench engines [--rounds 5] [--rate 1000] [--make-environments DIR] [--only NAME ...] [--json]
+    currere bench engines [--rounds 5] [--rate 1000] [--environments DIR] [--only NAME ...] [--json]
 
 The work is decoding an interaction, one write in a fenced commit to Redis, and one output; then the same with the
 model's predictions. All use the same codec, the same Lua and the same model; each is configured for throughput as its
@@ -24,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.engines_environments import CONTESTANTS, make
+from benchmarks.engines_environments import CONTESTANTS, cached
 from benchmarks.engines_rounds import KINDS, run
 from benchmarks.engines_summary import COLUMNS, drawn, summary
 from benchmarks.output import arguments, count, finish, program, table
@@ -36,8 +36,6 @@ from schemas.errors import CurrereError
 def main(argv: Sequence[str] | None = None) -> int:
     """Find who can run, run the rounds, print what they cost. A contestant that failed is status 1."""
     given = _arguments(argv)
-    if given.make_environments:
-        make([one for one in CONTESTANTS if one.name in given.only], given.make_environments)
     try:
         found = run(given)
     except (BrokerFailed, CurrereError) as error:
@@ -75,8 +73,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="default: both")
-    parser.add_argument("--environments", type=Path, metavar="DIR", help="where the frameworks' environments are")
-    parser.add_argument("--make-environments", type=Path, metavar="DIR", help="make there those that are missing")
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        metavar="DIR",
+        default=cached(),
+        help="where each framework has its own; those that are missing are made (180 MB in all; %(default)s)",
+    )
+    parser.add_argument("--no-install", action="store_true", help="leave out the frameworks that are not there")
     parser.add_argument("--patience", type=count, default=300, help="seconds a contestant is waited for (default 300)")
     return parser.parse_args(argv)
 

@@ -6,6 +6,7 @@ What a framework's environment does not have itself it takes from ours, so that 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,27 +60,37 @@ CONTESTANTS = (
 UNDER_CLOCKS = Contestant("stages", "stages")  # currere, to see where its time goes
 
 
-def python_of(contestant: Contestant, folder: Path | None) -> Path | None:
+def python_of(contestant: Contestant, folder: Path) -> Path | None:
     """The Python that can run ``contestant``: that of its environment in ``folder``, or ours; None if neither can."""
     if contestant.needs is None:
         return Path(sys.executable)
-    if folder is not None and (own := _python(folder, contestant)).exists():
-        return own
+    if _ready(contestant, folder):
+        return _python(folder, contestant)
     return Path(sys.executable) if find_spec(contestant.needs) else None
 
 
 def how_to_install(contestant: Contestant) -> str:
     """What to say of a contestant that is not there."""
     what = " ".join(f"'{wanted}'" for wanted in contestant.requirements)
-    return f"{contestant.needs} is not installed; give --make-environments DIR, which installs {what} there"
+    return f"{contestant.needs} is not installed; without --no-install it is, if a package index can be reached: {what}"
 
 
-def make(contestants: Sequence[Contestant], folder: Path) -> None:
-    """Make the environments that ``folder`` lacks. Raises ConfigurationError with what the installer said."""
+def cached() -> Path:
+    """Where environments are made by default, so that the next run finds them: the user's cache folder (XDG)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "currere" / "engines"
+
+
+def make(contestants: Sequence[Contestant], folder: Path) -> dict[str, str]:
+    """Make the environments that ``folder`` lacks; by contestant, what the installer said of one that failed."""
+    failed: dict[str, str] = {}
     for contestant in contestants:
         if contestant.needs is not None and not _ready(contestant, folder):
             print(f"installing {', '.join(contestant.requirements)} into {folder / contestant.folder}", file=sys.stderr)
-            _make(contestant, folder / contestant.folder)
+            try:
+                _make(contestant, folder / contestant.folder)
+            except ConfigurationError as error:
+                failed[contestant.name] = str(error)
+    return failed
 
 
 def _ready(contestant: Contestant, folder: Path) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.engines_environments import CONTESTANTS, how_to_install, python_of
+from benchmarks.engines_environments import CONTESTANTS, how_to_install, make, python_of
 from benchmarks.engines_run import ContestantFailed, Course, Place, Spent, lessons, measured, where
 from benchmarks.engines_watch import Measured
 from benchmarks.output import progress
@@ -78,11 +78,12 @@ def run(given: argparse.Namespace) -> Found:
 
 def _able(found: Found, given: argparse.Namespace) -> dict[str, Path]:
     """The Python of each contestant that is asked for and can run; of the others it is said what to install."""
-    pythons: dict[str, Path] = {}
-    for one in CONTESTANTS:
-        if one.name not in given.only:
-            continue
-        if python := python_of(one, given.make_environments or given.environments):
+    asked, pythons = [one for one in CONTESTANTS if one.name in given.only], dict[str, Path]()
+    found.left_out = {} if given.no_install else make(asked, given.environments)
+    for one in asked:
+        if one.name in found.left_out:
+            print(f"{one.name} is left out: {found.left_out[one.name]}", file=sys.stderr)
+        elif python := python_of(one, given.environments):
             pythons[one.name] = python
         else:
             found.left_out[one.name] = how_to_install(one)

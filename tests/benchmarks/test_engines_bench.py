@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.contestants.work import READS, WRITES, Job, answering, read
-from benchmarks.engines_environments import CONTESTANTS, Contestant, how_to_install, python_of
+from benchmarks.engines_environments import CONTESTANTS, OURS, Contestant, how_to_install, python_of
 from benchmarks.engines_run import Course, Spent, lessons, of_tenant
 from benchmarks.engines_summary import AIM_PER_S, MOST_P99, THROUGHPUT, drawn, ratio, shares, summary
 from benchmarks.engines_watch import Measured, Pace, Sample, latencies, outputs, pace, percentile
@@ -148,19 +148,20 @@ def test_a_plot_is_drawn_for_each_kind_that_was_measured() -> None:
     assert set(drawn(told)) == {"engines-plain-throughput", "engines-plain-cpu"}
 
 
-def test_a_contestant_s_own_environment_goes_before_ours(tmp_path: Path) -> None:
+def test_a_contestant_s_own_environment_goes_before_ours_once_it_is_whole(tmp_path: Path) -> None:
     one = Contestant("one", "raw", "json", ("json",))
-    assert python_of(one, tmp_path) == Path(sys.executable)
     own = tmp_path / "one" / "bin" / "python"
     own.parent.mkdir(parents=True)
     own.touch()
+    assert python_of(one, tmp_path) == Path(sys.executable)
+    (tmp_path / "one" / OURS).touch()
     assert python_of(one, tmp_path) == own
 
 
 def test_what_is_not_installed_is_said_with_how_to_install_it(tmp_path: Path) -> None:
     absent = Contestant("one", "raw", "no_such_module", ("no-such-package>=1",))
     assert python_of(absent, tmp_path) is None
-    assert "--make-environments" in how_to_install(absent)
+    assert "--no-install" in how_to_install(absent)
     assert "no-such-package>=1" in how_to_install(absent)
 
 
