@@ -46,13 +46,14 @@ class Judge:
     _met: list[tuple[str, Example, float]] = field(default_factory=list)
 
     @classmethod
-    def load(cls, values: Mapping[str, bytes], scales: Mapping[str, float]) -> Judge:
-        """What the store holds, or the beginning; detectors that cannot be restored begin anew.
+    def load(cls, values: Mapping[str, bytes], scales: Mapping[str, float], tasks: Iterable[str]) -> Judge:
+        """What the store holds of ``tasks``, or the beginning; detectors that cannot be restored begin anew.
 
         ``scales`` are the widths of the tasks' ranges.
         """
         monitor, refused = DriftMonitor(), set()
-        stored = {key.removeprefix(DRIFT): value for key, value in values.items() if key.startswith(DRIFT)}
+        # Asked by name: among a million examples met, looking through all values would take 90 ms a batch.
+        stored = {task: values[key] for task in tasks if (key := f"{DRIFT}{task}") in values}
         for task, value in stored.items():  # one by one: a task's damage is no other's
             try:
                 monitor.watches |= DriftMonitor.restored(monitor.settings, {task: value}).watches

@@ -60,7 +60,7 @@ class Table(Draft):
         cls, curation: Curation, batch: Batch, values: Mapping[str, bytes], made: Made, payloads: Payloads
     ) -> Table:
         """The table before ``batch``: what the store holds."""
-        stored, met = values.get(TRUST), values.get(MET)
+        stored, met, tasks = values.get(TRUST), values.get(MET), curation.learning.tasks
         rules = TrustSettings(floor=min(curation.memory.trust_floor, 1.0))
         trust = Trust.from_bytes(stored, rules) if stored else Trust(rules)
         return cls(
@@ -68,7 +68,7 @@ class Table(Draft):
             sent=batch.sent,
             now=batch.now,
             curation=curation,
-            judge=Judge.load(values, scales_of(curation.learning.tasks)),
+            judge=Judge.load(values, scales_of(tasks), [task.name for task in tasks]),
             trust=trust,
             trusted=frozenset(trust.counts),
             met=Met.from_bytes(met) if met else Met(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from builders import MODEL, START_S, Room, Teller, consent, curation, event
@@ -35,7 +35,7 @@ def example(n: int, text: str = "why is that", sure: float = 0.9, **more: Any) -
 
 
 def judged(examples: Iterable[Example], judge: Judge | None = None) -> Judge:
-    found = judge or Judge.load({}, {})
+    found = judge or Judge.load({}, {}, ())
     for n, data in enumerate(examples):
         found.hear(data.feedback, data, START_S + n)
         found.meet(data.feedback, data, START_S + n)
@@ -48,7 +48,7 @@ def drifts(judge: Judge) -> list[Drift]:
 
 
 def quick() -> Judge:
-    judge = Judge.load({}, {})
+    judge = Judge.load({}, {}, ())
     judge.population = Population(QUICK)
     return judge
 
@@ -105,7 +105,7 @@ def test_what_is_kept_does_not_depend_on_how_examples_were_batched(cuts: Sequenc
     values: dict[str, bytes] = {}
     edges = [0, *sorted(cuts), len(every)]
     for first, last in pairwise(edges):
-        judge = Judge.load(values, {})
+        judge = Judge.load(values, {}, ("move",))
         for n in range(first, last):
             judge.hear(every[n].feedback, every[n], START_S + n)
             judge.meet(every[n].feedback, every[n], START_S + n)
@@ -114,14 +114,29 @@ def test_what_is_kept_does_not_depend_on_how_examples_were_batched(cuts: Sequenc
     assert {DELAYS, SHIFT} <= values.keys()
 
 
+class Asked(dict[str, bytes]):
+    """Values that may be asked for by name and not be looked through: there may be millions."""
+
+    def items(self) -> NoReturn:
+        """Not with so many."""
+        raise AssertionError("all were looked through")
+
+    __iter__ = keys = values = items
+
+
+def test_no_more_is_looked_at_than_what_belongs_to_the_tasks() -> None:
+    values = Asked(stored(judged([example(1), example(2)])))
+    assert set(Judge.load(values, {}, ("move", "depth")).monitor.watches) == {"move"}
+
+
 def test_a_reference_that_cannot_be_restored_begins_anew() -> None:
-    judge = judged([example(1)], Judge.load({SHIFT: b"of another version"}, {}))
+    judge = judged([example(1)], Judge.load({SHIFT: b"of another version"}, {}, ()))
     assert judge.population.n == 1
 
 
 def late(now_s: int = 2_000) -> Judge:
     """Items come every second from the beginning; labels of ``none`` after 10 s, of ``press`` after 500 s."""
-    judge = Judge.load({}, {})
+    judge = Judge.load({}, {}, ())
     delays = {"none": 10, "press": 500}
     due = sorted((at + delays[name], at, name) for at in range(now_s) for name in delays if at + delays[name] <= now_s)
     for when, at, name in due:
