@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import dropwhile, takewhile
+from zlib import crc32
 
 from schemas.event import Event
 from schemas.interaction import Interaction
@@ -15,6 +16,7 @@ from streams.simulated import simulate
 MIXED_S = 1_800.0  # after so long, three lessons and breaks, as many begin at any time as at any other
 WINDOW_S = 1_800.0
 STAFF = 100  # lessons that the same experts judge
+PAGES = 500  # of which something is said, so that hardly anything is said twice, and caches of sentences fill
 TRIED = 20  # lessons at once that a lesson's pace is taken from
 
 
@@ -30,14 +32,15 @@ def lessons(seed: int, at_once: int, tenant: str, start: datetime) -> Iterator[C
 
 
 def renamed(event: Classroom) -> Classroom:
-    """``event`` with the names of its own lesson's people."""
+    """``event`` with the names of its own lesson's people, and said of some page."""
     data = event.data
     number = int(data.session.rpartition("-")[2])
     if not isinstance(data, Interaction):
         return Event(event.envelope, data.model_copy(update={"rater": f"{data.rater}-{number // STAFF}"}))
-    if data.learner is None:
-        return event
-    return Event(event.envelope, data.model_copy(update={"learner": f"{data.learner}-of-{number}"}))
+    page = 1 + crc32(event.id.encode()) % PAGES
+    payload = data.payload.model_copy(update={"text": f"Page {page}: {data.payload.text}"})
+    learner = data.learner and f"{data.learner}-of-{number}"
+    return Event(event.envelope, data.model_copy(update={"payload": payload, "learner": learner}))
 
 
 def per_lesson_s(seed: int) -> float:

@@ -58,6 +58,11 @@ def test_a_learner_comes_to_one_lesson_and_an_expert_to_a_hundred(said: list[Cla
     assert {len(of_learner) for of_learner in met.values()} == {len(of_rater) for of_rater in judged.values()} == {1}
 
 
+def test_hardly_anything_is_said_twice(said: list[Classroom]) -> None:
+    texts = [one.data.payload.text for one in said if isinstance(one.data, Interaction)]
+    assert len(set(texts)) > 0.95 * len(texts)
+
+
 def test_so_many_lessons_at_once_make_the_rate_that_is_asked_for(said: list[Classroom]) -> None:
     assert len(said) / LASTS_S == pytest.approx(AT_ONCE * per_lesson_s(0), rel=0.01)  # the same lessons, counted twice
 
