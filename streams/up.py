@@ -15,8 +15,8 @@ from schemas.errors import ConfigurationError, CurrereError
 from streams.assembly import Workshop, connect_store
 from streams.blobs import Blobs
 from streams.clock import wall_clock
-from streams.engines.engine import Engine
-from streams.engines.kafka import EngineSettings, KafkaEngine
+from streams.engines.engine import Engine, EngineSettings
+from streams.engines.kafka import KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Runner
 from streams.health import HealthServer, Limits, Verdict, verdict

@@ -20,9 +20,9 @@ from faust import Stream
 from faust.types import TP, StreamT
 
 from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused, StoreUnavailable
+from streams.engines.engine import EngineSettings
 from streams.engines.faust_app import POLL_S, Fetched, RoleApp, StoreConsumer
 from streams.engines.faust_settings import check, credentials, options
-from streams.engines.kafka import EngineSettings
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Lanes, Runner
 from streams.engines.tenure import Tenure, counts_of, why_gone

@@ -19,8 +19,8 @@ from yarl import URL
 
 from schemas.errors import ConfigurationError
 from schemas.topics import MAX_MESSAGE_BYTES
+from streams.engines.engine import EngineSettings
 from streams.engines.faust_app import NoTables
-from streams.engines.kafka import EngineSettings
 
 FREE = frozenset(  # what a team may set: it changes how fast or how patient, never what is read
     {

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -24,9 +23,10 @@ from confluent_kafka import (
 )
 
 from schemas.errors import BrokerError, PartitionsChanged, Refused, StoreUnavailable
-from schemas.topics import MAX_MESSAGE_BYTES
+from streams.engines.engine import EngineSettings
 from streams.engines.kafka_broker import LOG as KAFKA_LOG
 from streams.engines.kafka_broker import KafkaBroker, record_of
+from streams.engines.kafka_settings import consumer_settings
 from streams.engines.lanes import Lanes, Runner
 from streams.engines.tenure import RESTORE, Tenure, counts_of, why_gone
 from streams.message import Record
@@ -37,39 +37,6 @@ FATAL = (KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GR
 CORRUPT = (KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION)
 POLL_S = 0.05
 OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """How a role polls. ``group_protocol`` is ``classic`` or ``consumer`` (KIP-848, Kafka 4).
-
-    ``instance`` names a static member, which keeps its partitions through a restart. Under ``consumer`` the session
-    timeout is the broker's, so ``session_timeout_ms`` must be None.
-    """
-
-    group: str
-    instance: str | None = None
-    group_protocol: str = "classic"
-    session_timeout_ms: int | None = 10_000
-    batch: int = 500
-    tick_s: float = 0.1
-    beat_s: float = 5.0
-    most_queued: int = 2_000
-    drain_s: float = 8.0
-    refresh_s: float = 5.0  # how often the topics are looked at anew
-
-    def consumer(self) -> dict[str, object]:
-        """These settings as librdkafka's."""
-        chosen: dict[str, object] = {"group.id": self.group, "group.protocol": self.group_protocol}
-        if self.instance:
-            chosen["group.instance.id"] = self.instance
-        if self.group_protocol == "consumer":
-            return chosen | {"group.remote.assignor": "range"}
-        return chosen | {
-            "partition.assignment.strategy": "range",
-            "session.timeout.ms": self.session_timeout_ms or 10_000,
-            "heartbeat.interval.ms": min(3_000, (self.session_timeout_ms or 10_000) // 3),
-        }
 
 
 class KafkaEngine:
@@ -134,24 +101,8 @@ class KafkaEngine:
         return self._lanes.queued(partition)
 
     def _connect(self) -> Consumer:
-        return Consumer(
-            {
-                **self.broker.settings,
-                **self.settings.consumer(),
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "max.poll.interval.ms": 300_000,
-                "topic.metadata.refresh.interval.ms": int(self.settings.refresh_s * 1_000),
-                "fetch.wait.max.ms": 50,
-                "check.crcs": True,  # else a bit that flipped on the broker's disk is read as if it had been sent so
-                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
-                "queued.max.messages.kbytes": 16_384,
-                "statistics.interval.ms": 2_000,
-                "stats_cb": self._on_statistics,
-            },
-            logger=KAFKA_LOG,
-        )
+        chosen = {**self.broker.settings, **consumer_settings(self.settings), "stats_cb": self._on_statistics}
+        return Consumer(chosen, logger=KAFKA_LOG)
 
     def _on_batch(self, seconds: float) -> None:
         self.metrics.observe("batch_seconds", seconds, role=self.role)

@@ -32,9 +32,9 @@ from streams.assembly import Workshop, partitions_of
 from streams.blobs import Blobs
 from streams.client import event
 from streams.engines.broker import Broker
-from streams.engines.engine import Engine
+from streams.engines.engine import Engine, EngineSettings
 from streams.engines.faust import FaustEngine
-from streams.engines.kafka import EngineSettings, KafkaEngine
+from streams.engines.kafka import KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.memory import MemoryEngine, MemoryLog
 from streams.engines.shard import RoleAt, ShardRunner

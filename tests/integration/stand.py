@@ -15,9 +15,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.errors import CurrereError
-from streams.engines.engine import Engine
+from streams.engines.engine import Engine, EngineSettings
 from streams.engines.faust import FaustEngine
-from streams.engines.kafka import EngineSettings, KafkaEngine
+from streams.engines.kafka import KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.message import Record
 from streams.metrics import Metrics

@@ -10,9 +10,9 @@ from faust import SASLCredentials
 from faust.types import TP
 
 from schemas.errors import ConfigurationError
+from streams.engines.engine import EngineSettings
 from streams.engines.faust_app import RoleApp
 from streams.engines.faust_settings import DEMANDS, FREE, Demand, check, credentials, options
-from streams.engines.kafka import EngineSettings
 
 GROUP, ADDRESS = "currere-t-session", "a:9092,b:9093"
 WRONG = {
