@@ -50,11 +50,11 @@ def overtaken(here: Stand) -> Audit:
     here.play()
     here.reach("session", here.random.randint(20, 80))
     crew.kill("session", signal.SIGSTOP)
-    before = offset(here, 0)
-    here.wait_until(lambda: here.broker.ends(topics.INTERACTION.name, 0)[1] > before + UNREAD, "interactions pile up")
-    place = TopicPartition(topics.INTERACTION.name, 0, before + UNREAD)
-    crew.kill("session")
+    place = TopicPartition(topics.INTERACTION.name, 0, offset(here, 0) + UNREAD)
+    here.wait_until(lambda: here.broker.ends(place.topic, 0)[1] > place.offset, "interactions pile up")
+    before = offset(here, 0)  # with what was on its way to the store when session stopped
     next(iter(admin(here).delete_records([place]).values())).result(ANSWER_S)
+    crew.kill("session")
     here.wait_until(lambda: "has left retention" in reasons(crew, "session"), "session says so at /healthz")
     here.reach("session", UNREAD)  # of the other partition
     here.must(metric(crew, "session", "currere_partitions_stopped") == 1, "no metric says that a partition stands")
