@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import asdict
+from math import inf
 
 from schemas import topics
 from schemas.envelope import Origin
@@ -22,6 +23,7 @@ from streams.verdict import DUPLICATED, FAULTS, LOST, Audit, Proven
 __all__ = ["Audit", "audit", "audit_of"]
 
 IN_LINE_MS = 600_000
+HORIZON_S = topics.JOIN_HORIZON_DAYS * 86_400.0
 VIEW_MS = 10_000  # the ends of partitions are read one after the other: the view is of no single moment
 OUTCOME = {  # where most outcomes of an input are; its bad ends are read later, so they may be further
     topics.INTERACTION.name: topics.PREDICTION.name,
@@ -42,6 +44,7 @@ def audit(
     holdings: Iterable[Holding] | None = None,
     fetch: Fetch | None = None,
     on_progress: OnProgress = lambda done, all: None,
+    horizon_s: float = HORIZON_S,
 ) -> Audit:
     """Read every topic of a tenant's ``model`` and account for each record.
 
@@ -50,13 +53,16 @@ def audit(
     be ``pending``. ``holdings``: what the store holds (``state.inventory``), to be held against the topics, too.
     ``fetch`` gives a blob by its URI, None if there is none: then every snapshot is opened, every delta applied and
     every request folded again (``streams.proof``), under the caller's fingerprint; ``on_progress`` is told how many
-    requests of how many. Memory: a few hundred bytes an event, and with ``fetch`` a few models.
+    requests of how many. ``horizon_s`` is the roles' join horizon: feedback that comes later waits. Memory: a few
+    hundred bytes an event, and with ``fetch`` a few models.
 
     Raises:
         BrokerError: the log does not answer.
     """
     books = Books(broker, tenant, model, since)
-    return audit_of(books, at_rest=at_rest, holdings=holdings, fetch=fetch, on_progress=on_progress)
+    return audit_of(
+        books, at_rest=at_rest, holdings=holdings, fetch=fetch, on_progress=on_progress, horizon_s=horizon_s
+    )
 
 
 def audit_of(
@@ -66,6 +72,7 @@ def audit_of(
     holdings: Iterable[Holding] | None = None,
     fetch: Fetch | None = None,
     on_progress: OnProgress = lambda done, all: None,
+    horizon_s: float = HORIZON_S,
 ) -> Audit:
     """The same from books already read."""
     stock = Stock(books, books.findings, at_rest)
@@ -76,7 +83,7 @@ def audit_of(
         from streams.proof import prove  # here, so that who only counts need not import torch
 
         proven = prove(books, fetch, on_progress)
-    open_ = _Open(books, at_rest, stock.waiting if stock.read else None)
+    open_ = _Open(books, at_rest, stock.waiting if stock.read else None, horizon_s)
     for topic in (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE, topics.TRAIN_REQUEST):
         open_.close(topic)
     if at_rest and books.unpublished():
@@ -90,8 +97,8 @@ class _Open:
     """The inputs without an outcome: lost, or excused by where they stand. ``remembered`` is what the store says that
     waits, if it was asked."""
 
-    def __init__(self, books: Books, at_rest: bool, remembered: Container[str] | None) -> None:
-        self.books, self.at_rest, self.remembered = books, at_rest, remembered
+    def __init__(self, books: Books, at_rest: bool, remembered: Container[str] | None, horizon_s: float) -> None:
+        self.books, self.at_rest, self.remembered, self.horizon_s = books, at_rest, remembered, horizon_s
         self.pending = self.waiting = self.forgotten = 0
 
     def close(self, topic: Topic) -> None:
@@ -101,7 +108,7 @@ class _Open:
         if not left:
             return
         cutoff = self.books.remembered_since_ms
-        waits = awaiting(self.books, left) if topic is topics.FEEDBACK else {}
+        waits = awaiting(self.books, left, self.horizon_s) if topic is topics.FEEDBACK else {}
         tails = {} if self.at_rest else {p: self._tail(ledger, p) for p in ledger.columns}
         for origin in left:
             if not self.at_rest and (origin.offset > tails[origin.partition] or waits.get(origin) is False):
@@ -125,8 +132,9 @@ class _Open:
         return ledger.last_before(partition, last - IN_LINE_MS)
 
 
-def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:
-    """Of feedback without an outcome: whether what it judges has not come, or waits itself."""
+def awaiting(books: Books, left: Iterable[Origin], horizon_s: float = HORIZON_S) -> dict[Origin, bool]:
+    """Of feedback without an outcome: whether what it judges has not come, waits itself, or came more than
+    ``horizon_s`` before it: that is forgotten, and to the role as if it had not come."""
     wanted: dict[Origin, set[int]] = {}
     among = set(left)
     for record in books.all(topics.FEEDBACK):
@@ -137,14 +145,19 @@ def awaiting(books: Books, left: Iterable[Origin]) -> dict[Origin, bool]:
             if judgement.get("kind") == "retraction":
                 wanted[record.origin].add(hashed(topics.FEEDBACK.name, str(judgement.get("feedback"))))
     sought: set[int] = set().union(*wanted.values())
-    decided = {
-        hashed(topics.INTERACTION.name, str(readable(r.value).get("interaction"))) for r in books.all(topics.PREDICTION)
-    }
+    decided_ms: dict[int, int] = {}
+    for record in books.all(topics.PREDICTION):
+        id_ = hashed(topics.INTERACTION.name, str(readable(record.value).get("interaction")))
+        if id_ in sought:
+            came = (books.ledgers[topics.INTERACTION.name].arrived_ms(origin) for origin in attributes(record).origins)
+            decided_ms[id_] = next((ms for ms in came if ms is not None), record.timestamp_ms)
     for record in books.all(topics.FEEDBACK):
         id_ = hashed(topics.FEEDBACK.name, attributes(record).id)
         if id_ in sought and books.ledgers[topics.FEEDBACK.name].outcome(record.origin) != NONE:
-            decided.add(id_)
-    return {origin: not ids <= decided for origin, ids in wanted.items()}
+            decided_ms[id_] = record.timestamp_ms
+    ledger = books.ledgers[topics.FEEDBACK.name]
+    since = {origin: (ledger.arrived_ms(origin) or 0) - 1000 * horizon_s for origin in wanted}
+    return {origin: any(decided_ms.get(id_, -inf) < since[origin] for id_ in ids) for origin, ids in wanted.items()}
 
 
 def _balance(books: Books, open_: _Open, stock: Stock, proven: Proven) -> Audit:

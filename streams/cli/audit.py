@@ -74,6 +74,7 @@ def _audited(settings: Settings, at_rest: bool, holdings: Iterable[Holding] | No
             holdings=holdings,
             fetch=Blobs(settings.blobs).look if fold else None,
             on_progress=lambda done, all: bar.update(task, completed=done, total=all),
+            horizon_s=settings.horizon_s,
         )
 
 

@@ -17,7 +17,7 @@ from schemas.envelope import Origin
 from schemas.model import Checkpoint
 from schemas.topics import Topic
 from schemas.training import TrainRequest, TrainStep
-from streams.audit import Audit, audit, audit_of
+from streams.audit import HORIZON_S, Audit, audit, audit_of
 from streams.books import Books
 from streams.engines.memory import ManualClock, MemoryLog
 from streams.message import Record
@@ -96,6 +96,18 @@ def test_feedback_on_what_never_came_waits_and_is_not_lost(lesson: Lesson) -> No
     said = {r.header("ce_id") for r in records(lesson.log, topics.INTERACTION)}
     judged = [json.loads(r.value or b"")["interaction"] for r in records(lesson.log, topics.FEEDBACK)]
     assert of(lesson.log).waiting == sum(interaction not in said for interaction in judged)
+
+
+@pytest.mark.parametrize("after_s", [HORIZON_S, HORIZON_S + 1])
+def test_feedback_that_comes_after_the_horizon_waits_and_is_not_lost(lesson: Lesson, after_s: float) -> None:
+    log = copied(lesson.log)
+    said = records(log, topics.INTERACTION)[0]
+    about = next(r for r in records(log, topics.FEEDBACK) if r.origin.partition == said.origin.partition)
+    late = replace(about, timestamp_ms=said.timestamp_ms + round(1000 * after_s))
+    put(log, changed(with_header(late, "ce_id", "late"), interaction=said.header("ce_id")))
+    before, found = of(lesson.log), of(log)
+    waits = after_s > HORIZON_S
+    assert (found.lost, found.waiting) == (1 - waits, before.waiting + waits)
 
 
 def test_the_digest_is_that_of_the_last_model_published(lesson: Lesson) -> None:
