@@ -144,7 +144,7 @@ def _soaked(place: Place, given: argparse.Namespace, sustainable: float, disks: 
         looks=looks,
         restarts=restarts,
         caught_up=caught_up,
-        audit=audit(place.broker, settings.tenant, settings.model, at_rest=caught_up),
+        audit=audit(place.broker, settings.tenant, settings.model, at_rest=caught_up, horizon_s=settings.horizon_s),
     )
 
 
