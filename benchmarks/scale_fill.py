@@ -34,7 +34,7 @@ KINDS = {"c": "context", "i": "pending", "f": "feedback", "l": "labels", "x": "e
          "p": "item", "m": "index"}  # fmt: skip
 SESSIONS, LEARNERS, ITEMS = ("context", "pending"), ("consent", "example"), ("item", "index")
 NAMES = (b"simulated", b"feedback", b"example", b"school", b"expert")  # with which ids begin
-CHUNK = 1_000  # writes a commit
+CHUNK, SAMPLE = 1_000, 20  # writes a commit; of so many one is looked at to see how large they are
 NOW = 1_800_000_000.0
 TENANT = "default"
 
@@ -131,20 +131,21 @@ def repeated(messages: Sequence[Message], most: int, partitions: int) -> Iterato
                       headers=headers)  # fmt: skip
 
 
-def fill(store: Store, shards: Sequence[Shard], puts: Iterator[Put], entries: int, now: float) -> list[Put]:
-    """Commit ``entries`` of ``puts``, as many to each of ``shards``, as an owner would; returns the first commit's.
+def fill(store: Store, shards: Sequence[Shard], puts: Iterator[Put], entries: int) -> list[Put]:
+    """Commit ``entries`` of ``puts``, as many to each of ``shards``, as an owner would; returns one in ``SAMPLE``.
 
     Raises StoreUnavailable.
     """
-    first: list[Put] = []
+    sample: list[Put] = []
     for number, shard in enumerate(shards):
         token = secrets.token_hex(16)
         offsets = store.take(shard, token).offsets
         left = entries * (number + 1) // len(shards) - entries * number // len(shards)
         while chunk := list(islice(puts, min(left, CHUNK))):
             store.commit(shard, token, offsets, Commit(offsets, chunk))
-            first, left = first or chunk, left - len(chunk)
-    return first
+            left -= len(chunk)
+            sample += chunk[::SAMPLE]
+    return sample
 
 
 def expected(puts: Sequence[Put], entries: int, shards: int, before: Sequence[int] = (0, 0)) -> float:

@@ -181,11 +181,11 @@ class Stand:
         held = [0, 0]
         for kind in kinds:
             before, now = used_memory(self.server.url), time.time()
-            first = fill(self.store, shards, endless(self.ground.written.entries[kind], now), size, now)
+            some = fill(self.store, shards, endless(self.ground.written.entries[kind], now), size)
             self.store.close()  # with what its connection has buffered
             taken = used_memory(self.server.url) - before
-            found[kind] = Held(size, taken, expected(first, size, len(shards), held))
-            held = [held[0] + size, held[1] + (size if first[0].due is not None else 0)]
+            found[kind] = Held(size, taken, expected(some, size, len(shards), held))
+            held = [held[0] + size, held[1] + (size if some[0].due is not None else 0)]
         return found
 
 
