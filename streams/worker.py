@@ -36,6 +36,7 @@ from streams.metrics import Metrics
 from streams.processor import dead_letter, message
 from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event, snapshot_of
 from streams.steps import observe_step
+from streams.trim import trim
 
 LOG = logging.getLogger("streams.worker")
 FLUSH_S = 5.0  # for a delta to be acknowledged before the snapshot that follows it
@@ -177,6 +178,7 @@ class Worker:
         many = steps >= self.cadence.snapshot_steps or (steps and old >= self.cadence.snapshot_s)
         if many if self._owed_s is None else old >= self._owed_s:
             self._snapshot(self.model)
+            trim()
 
     def _delta(self, model: Model) -> None:
         failpoints.pass_by(failpoints.BETWEEN_STEP_AND_DELTA, self.producer.flush)
