@@ -54,9 +54,10 @@ def fold(
 ) -> tuple[Model, StepReport]:
     """The model after the request ``request_id`` at ``offset``, and what it did. ``model`` is consumed.
 
-    A new example or a request that was folded before is no part of it; replayed examples recur rightly. A genesis
-    begins a lineage whatever stood before; a reset goes back to a snapshot, which ``snapshots`` finds by version, but
-    remembers what was folded since, so that it is not folded again.
+    A new example or a request that was folded before, and is among the ids still remembered (``learners.folded``), is
+    no part of it; replayed examples recur rightly. A genesis begins a lineage whatever stood before; a reset goes back
+    to a snapshot, which ``snapshots`` finds by version, but remembers what was folded since, so that it is not folded
+    again.
 
     Raises:
         UnusableEvent: there is no model yet and this is no genesis, or a label or weight cannot be.

@@ -21,15 +21,25 @@ class Folded:
 
     A ring, and a table with open addressing that says where in the ring an id may be. Who has left the ring is still in
     the table, where it finds another's hash or nothing, until the table is made anew. Both take their memory at the
-    beginning.
+    beginning. A dict that forgets its oldest would take three times as much.
     """
 
     def __init__(self, ids: Iterable[bytes] = (), most: int = MOST) -> None:
         self.most = most
-        self._ring = np.full(BYTES * most, 0, dtype=np.uint8).data  # all at once: zeros would take it page by page
+        self._ring = _zeros(BYTES * most, np.uint8)
         self._added = 0
-        self._forget_places()
+        self._places = _zeros(PLACES * most, np.int32)  # 1 + a row of the ring; 0: free
+        self._taken = 0  # of the places
         self.update(ids)
+
+    @classmethod
+    def of(cls, ids: npt.NDArray[np.uint8], most: int = MOST) -> Folded:
+        """That of which ``ids``, uint8 [ids, BYTES], are the array: each is there once."""
+        found, last = cls(most=most), ids[-most:]
+        found._ring[: last.size] = last.tobytes()
+        found._added = len(last)
+        found._find_anew()
+        return found
 
     def add(self, id_: bytes) -> None:
         """Remember ``id_``, and forget the oldest if there are too many; one that is known keeps its place."""
@@ -84,12 +94,18 @@ class Folded:
         self._places[place] = row + 1
         self._taken += 1
 
-    def _forget_places(self) -> None:
-        self._places = np.full(PLACES * self.most, 0, dtype=np.int32).data  # 1 + a row of the ring; 0: free
-        self._taken = 0
-
     def _find_anew(self) -> None:
-        self._forget_places()
-        for row in range(len(self)):
-            id_ = bytes(self._row(row))
-            self._put(row, id_, self._place(id_))
+        """Put all that is in the ring into a table of its own, at once: one by one, a million would take a second."""
+        self._places, self._taken = _zeros(PLACES * self.most, np.int32), len(self)
+        places, rows = np.asarray(self._places), np.arange(1, len(self) + 1, dtype=np.int32)
+        at = (np.frombuffer(self._ring, dtype="<u8")[::2][: len(self)] % np.uint64(len(places))).astype(np.int64)
+        while rows.size:
+            free = places[at] == 0
+            places[at[free]] = rows[free]  # where several meet one stays, and the others try the next place
+            left = places[at] != rows
+            rows, at = rows[left], (at[left] + 1) % len(places)
+
+
+def _zeros(count: int, of: type[np.generic]) -> memoryview:
+    """Zeros whose memory is taken all at once: ``np.zeros`` would take it page by page."""
+    return np.full(count, 0, dtype=of).data

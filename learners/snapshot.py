@@ -160,4 +160,4 @@ def _shaped(array: npt.NDArray[np.generic], dtype: type[Scalar], shape: tuple[in
 
 
 def _folded(ids: npt.NDArray[np.generic]) -> Folded:
-    return Folded(map(bytes, _shaped(ids, np.uint8, (len(ids), BYTES))))
+    return Folded.of(_shaped(ids, np.uint8, (len(ids), BYTES)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,15 +42,25 @@ def test_it_knows_what_it_holds_and_nothing_else(names: list[str], asked: str) -
 @given(NAMES, NAMES)
 def test_who_was_written_out_and_read_again_goes_on_as_if_nothing_had_been(before: list[str], after: list[str]) -> None:
     whole = Folded(hashes([*before, *after]), MOST)
-    again = Folded(map(bytes, Folded(hashes(before), MOST).to_array()), MOST)
+    again = Folded.of(Folded(hashes(before), MOST).to_array(), MOST)
     again.update(hashes(after))
     assert again == whole
+
+
+@given(st.lists(st.integers(0, 10**6), unique=True, max_size=60), st.integers(1, 80))
+def test_of_more_ids_than_it_may_hold_it_reads_the_last(numbers: list[int], most: int) -> None:
+    ids = hashes(list(map(str, numbers)))
+    read = Folded.of(np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, BYTES), most)
+    assert list(read) == ids[-most:]
+    assert [id_ in read for id_ in ids] == [id_ in ids[-most:] for id_ in ids]
 
 
 @given(st.lists(st.integers(0, 40), max_size=60))
 def test_ids_that_fall_on_one_place_are_told_apart(numbers: list[int]) -> None:
     alike = [bytes(BYTES - 1) + bytes([number]) for number in numbers]  # the table looks at the first eight bytes
-    assert list(Folded(alike, MOST)) == last(alike, MOST)
+    folded = Folded(alike, MOST)
+    assert list(folded) == last(alike, MOST)
+    assert [id_ in folded for id_ in alike] == [id_ in last(alike, MOST) for id_ in alike]
 
 
 def test_a_memory_is_another_s_equal_if_both_hold_the_same_in_the_same_order() -> None:
