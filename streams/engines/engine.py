@@ -15,7 +15,9 @@ class EngineSettings:
     """How a role polls. ``group_protocol`` is ``classic`` or ``consumer`` (KIP-848, Kafka 4).
 
     ``instance`` names a static member, which keeps its partitions through a restart. Under ``consumer`` the session
-    timeout is the broker's, so ``session_timeout_ms`` must be None.
+    timeout is the broker's, so ``session_timeout_ms`` must be None. ``most_queued``, 2 at least, are records of
+    one partition: from there on nothing more of it is fetched. ``KafkaEngine`` waits as soon as half as many are queued
+    of all partitions that move.
     """
 
     group: str

@@ -1,7 +1,8 @@
-"""The engine over Apache Kafka: keeps polling while work is in flight, pauses for back-pressure, seeks to the store.
+"""The engine over Apache Kafka: keeps polling while work is in flight, and seeks to what the store holds.
 
-One thread polls and handles rebalances; ``Lanes`` decide. Offsets committed to Kafka are for lag monitors only: on
-assignment a partition begins at the offset that the store holds.
+One thread polls and handles rebalances; ``Lanes`` decide. It takes no more than they have room for, and pauses only a
+partition that is stuck, since a pause throws away what was fetched. Offsets committed to Kafka are for lag monitors
+only: on assignment a partition begins at the offset that the store holds.
 """
 
 from __future__ import annotations

@@ -162,7 +162,11 @@ class Lanes:
 
     def _moving(self) -> int:
         stuck = self.steady() - STUCK_S
-        return sum(len(lane.queue) for lane in self.lanes.values() if not lane.busy or lane.began > stuck)
+        return sum(
+            len(lane.queue)
+            for lane in self.lanes.values()
+            if (lane.began > stuck if lane.busy else lane.partition not in self._at_work)
+        )
 
     def _next(self) -> Lane | None:
         now = self.steady()

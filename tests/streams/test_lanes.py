@@ -147,6 +147,21 @@ def test_who_feeds_waits_for_room_but_not_for_a_partition_that_is_stuck() -> Non
     assert runner.decided() == list(range(9))
 
 
+def test_who_feeds_does_not_wait_for_what_follows_a_stuck_batch_of_the_same_partition(lanes: Lanes) -> None:
+    stuck, next_owner = Watched(), Watched()
+    stuck.go_on.clear()
+    lanes.open(0, stuck)
+    lanes.feed(0, [record(0)])
+    assert stuck.at_work.wait(WAIT_S)
+    lanes.drop(0, 0.0)
+    lanes.open(0, next_owner)
+    lanes.feed(0, [record(n) for n in range(9)])
+    assert lanes.wait_for_room(1, 0.0)
+    assert not next_owner.at_work.is_set()
+    stuck.go_on.set()
+    next_owner.until(lambda: next_owner.decided() == list(range(9)))
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["t", "u"]), st.integers(0, 20))),
     st.dictionaries(st.sampled_from(["t/4", "u/4", "v/4"]), st.integers(0, 20)),
