@@ -8,13 +8,13 @@ import shutil
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.engines_environments import CONTESTANTS, how_to_install, make, python_of
+from benchmarks.engines_environments import CONTESTANTS, Contestant, how_to_install, make, python_of
 from benchmarks.engines_run import ContestantFailed, Course, Place, Spent, lessons, measured, where
 from benchmarks.engines_watch import Measured
 from benchmarks.output import progress
@@ -77,18 +77,21 @@ def run(given: argparse.Namespace) -> Found:
 
 
 def _able(found: Found, given: argparse.Namespace) -> dict[str, Path]:
-    """The Python of each contestant that is asked for and can run; of the others it is said what to install."""
-    asked, pythons = [one for one in CONTESTANTS if one.name in given.only], dict[str, Path]()
-    found.left_out = {} if given.no_install else make(asked, given.environments)
-    for one in asked:
-        if one.name in found.left_out:
-            print(f"{one.name} is left out: {found.left_out[one.name]}", file=sys.stderr)
-        elif python := python_of(one, given.environments):
-            pythons[one.name] = python
-        else:
-            found.left_out[one.name] = how_to_install(one)
-            print(f"{one.name} is left out: {found.left_out[one.name]}", file=sys.stderr)
+    asked = [one for one in CONTESTANTS if one.name in given.only]
+    failed = {} if given.no_install else make(asked, given.environments)
+    pythons, found.left_out = able(asked, given.environments, failed)
+    for name, why in found.left_out.items():
+        print(f"{name} is left out: {why}", file=sys.stderr)
     return pythons
+
+
+def able(
+    asked: Sequence[Contestant], folder: Path, failed: Mapping[str, str]
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """The Python of each of ``asked`` that can run; of each other why not: what ``failed``, or what to install."""
+    found = {one: python_of(one, folder) for one in asked}
+    pythons = {one.name: python for one, python in found.items() if python is not None}
+    return pythons, {one.name: failed.get(one.name) or how_to_install(one) for one in asked if one.name not in pythons}
 
 
 def _turns(given: argparse.Namespace, pythons: Mapping[str, Path]) -> Iterator[tuple[str, str]]:

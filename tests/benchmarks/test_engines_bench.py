@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.contestants.work import READS, WRITES, Job, answering, read
 from benchmarks.engines_environments import CONTESTANTS, OURS, Contestant, how_to_install, python_of
+from benchmarks.engines_rounds import able
 from benchmarks.engines_run import Course, Spent, lessons, of_tenant
 from benchmarks.engines_summary import AIM_PER_S, MOST_P99, THROUGHPUT, drawn, ratio, shares, summary
 from benchmarks.engines_watch import Measured, Pace, Sample, latencies, outputs, pace, percentile
@@ -156,6 +157,13 @@ def test_a_contestant_s_own_environment_goes_before_ours_once_it_is_whole(tmp_pa
     assert python_of(one, tmp_path) == Path(sys.executable)
     (tmp_path / "one" / OURS).touch()
     assert python_of(one, tmp_path) == own
+
+
+def test_what_could_not_be_installed_runs_all_the_same_if_we_have_it(tmp_path: Path) -> None:
+    ours, absent = Contestant("ours", "raw", "json", ("json",)), Contestant("absent", "raw", "no_such_module", ("no",))
+    pythons, left_out = able([ours, absent], tmp_path, {"ours": "no index", "absent": "no index"})
+    assert pythons == {"ours": Path(sys.executable)}
+    assert left_out == {"absent": "no index"}
 
 
 def test_what_is_not_installed_is_said_with_how_to_install_it(tmp_path: Path) -> None:
