@@ -3,8 +3,8 @@
 Redis 7 on a 64-bit machine with jemalloc. A shard's values are one hash; what expires stands in a sorted set besides.
 With S(n) the bytes of a string of n bytes and A(b) the size that jemalloc gives to b bytes:
 
-    an entry          A(24) + A(S(key)) + A(S(value)), and its place in tables of 2^k and 2^(k-1) pointers
-    if it expires     A(24) + A(S(key)) + a node of the skip list, and its place in two more
+    an entry          A(24) + A(S(key)) + A(S(value)), and its place in a table of 2^k pointers
+    if it expires     A(24) + A(S(key)) + a node of the skip list, and its place in another table
     in the outbox     the record and 6 to 11 bytes around it, in pages of 8 KiB
 
 A(24) is the table's entry (dict.c); a skip list node is 24 bytes and 16 a level, of which it has 4/3 on average
@@ -50,10 +50,10 @@ def skip_node() -> int:
 
 
 def table_bytes(entries: int) -> int:
-    """The places of a table that holds ``entries``: the next power of two, and the half of it that it has outgrown,
-    from which each change moves one place (dict.c): while it is filled both are there."""
+    """The places of a table that was filled to ``entries``: the next power of two; and until that is three quarters
+    full the half of it that it has outgrown, of which each new entry moves two places (dict.c)."""
     places = 1 << (max(entries, 4) - 1).bit_length()
-    return POINTER * (places + places // 2)
+    return POINTER * (places + (places // 2 if 4 * entries < 3 * places else 0))
 
 
 def outbox_bytes(sizes: Iterable[int]) -> float:

@@ -42,6 +42,7 @@ class Assumptions:
     peak: float = _assumed(2, "busiest second over the mean of school hours")
     horizon_days: float = _assumed(topics.JOIN_HORIZON_DAYS, "`horizon_days`: how long a prediction waits for feedback")
     busy: float = _assumed(0.6, "most that a core, a shard's memory or a disk may be used")
+    takeover_s: float = _assumed(60, "seconds in which a new owner of curate has read its shard")
     redis_gb: float = _assumed(64, "memory of one Redis primary")
     copies_redis: float = _assumed(2, "primary and one replica")
     copies_kafka: float = _assumed(3, "replication factor")
@@ -187,8 +188,10 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
     sessions = max(ceil(used["session"] / assumed.busy), 1)
     shards = max(ceil(memory / (assumed.redis_gb * GB * assumed.busy)), ceil(used["Redis"] / assumed.busy), 1)
     partitions = power_of_two(max(2 * sessions, 4 * shards))
-    tenants = max(ceil(max(used["curate"], used["worker"]) / assumed.busy), 1)
     resident = day["labels"] * assumed.horizon_days * assumed.school_days + learners * assumed.said_no_or_yes
+    reading = resident / 1e6 * figures.ready_s_per_million
+    tenants = max(ceil(max(used["curate"], used["worker"]) / assumed.busy), ceil(reading / assumed.takeover_s), 1)
+    others = (tenants - 1) * day["interactions_s"] / 1e6 * figures.foreign_us
     year = day["labels"] * 365 * assumed.school_days
     machine = sum(max(ceil(value / assumed.busy), 1) for value in used.values())
     provided = {"cores": machine * HOURS_PER_MONTH * assumed.per_vcpu_hour,
@@ -204,7 +207,8 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
         Row("session processes", sessions, "", "one core each, busy at most"),
         Row("curate cores at work", used["curate"], "", "labels · curate_us"),
         Row("worker cores at work", used["worker"], "", "labels · fold_us"),
-        Row("worker shards", tenants, "models", "one fold is one core: the larger of curate and worker over busy"),
+        Row("worker shards", tenants, "models", "curate and worker keep pace, and a shard is read in takeover_s"),
+        Row("cores that pass over others' events", others, "", "interactions · foreign_us for each other on one Kafka"),
         Row("Redis cores at work", used["Redis"], "", "by the same events"),
         Row("Redis memory", memory / GB, "GB", "what waits, for horizon_days"),
         Row("Redis Cluster shards", shards, "primaries", "memory / (redis_gb · busy), or cores if those are more"),
@@ -212,7 +216,7 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
         Row("Kafka cores at work", used["Kafka"], "", "by the same events, times copies_kafka"),
         Row("Kafka disk", disk / GB, "GB", "events · days kept · copies_kafka; train requests of a year"),
         Row("curate memory", resident * figures.resident_bytes / GB, "GB", "all shards: what the horizon holds"),
-        Row("curate ready in", resident / tenants / 1e6 * figures.ready_s_per_million, "s", "all of its shard is read"),
+        Row("curate ready in", reading / tenants, "s", "all of its shard is read"),
         Row("worker memory a year", year * figures.folded_bytes / GB, "GB", "hashes of what was folded, all shards"),
         Row("money for cores", provided["cores"], "a month", "whole cores of each, HOURS · per_vcpu_hour"),
         Row("money for memory", provided["memory"], "a month", "Redis memory / busy · copies_redis"),
@@ -233,7 +237,9 @@ def assumed_rows(assumed: Assumptions) -> list[tuple[str, float, str]]:
 
 
 def shown(value: float) -> str:
-    """A number with three digits that count, thousands apart."""
+    """A number with three digits that count, thousands apart; what is counted in full."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0 or abs(value) >= 100:
         return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.3g}"

@@ -132,7 +132,6 @@ def figures(found: Found) -> Figures | None:
             for verb, kind in (("score", "interaction"), ("join", "feedback"), ("curate", "example"))
             for suffix, who in (("_us", "role"), ("_redis_us", "redis"), ("_kafka_us", "kafka"))}  # fmt: skip
     said = found.disk[topics.FEEDBACK.name]
-    examples = found.disk[topics.EXAMPLE.name].records
     return Figures(
         **each,
         fold_us=found.worker.role_us / found.examples_per_step,
@@ -147,7 +146,7 @@ def figures(found: Found) -> Figures | None:
         feedback_log=said.raw / max(said.records, 1) + FRAME,
         prediction_log=disk[topics.PREDICTION.name],
         example_log=disk[topics.EXAMPLE.name],
-        request_log=found.disk[topics.TRAIN_REQUEST.name].log / max(examples, 1),
+        request_log=disk[topics.TRAIN_REQUEST.name] / found.examples_per_step,
         resident_bytes=(learners[-1].rss_mb - learners[0].rss_mb) * 2**20 / (2 * grown) if grown else 0.0,
         ready_s_per_million=(learners[-1].ready_s - learners[0].ready_s) / (2 * grown / 1e6) if grown else 0.0,
         folded_bytes=found.folded_bytes,
