@@ -77,13 +77,13 @@ class KafkaEngine:
         """
         self._consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke,
                                  on_lost=self._on_lost)  # fmt: skip
-        next_second = 0.0
+        next_second, half = 0.0, self.settings.most_queued // 2
         try:
             while not stop.is_set():
                 if self._lanes.ended:
                     raise BrokerError(f"{self.role}: deciding has ended on an unexpected error, which is logged above")
-                room = self._lanes.wait_for_room(self.settings.most_queued // 2, POLL_S)
-                self._poll(self.settings.batch if room else 0)
+                room = self._lanes.wait_for_room(half, POLL_S)
+                self._poll(min(self.settings.batch, half) if room else 0)  # so what moves is never full, nor paused
                 self._reassign()
                 self._press_back()
                 if time.monotonic() >= next_second:

@@ -127,6 +127,16 @@ def test_a_partition_whose_records_end_each_process_stands_says_so_and_the_other
     assert hands[0].seen == []
 
 
+def test_no_more_is_taken_than_a_partition_may_hold_however_large_a_batch_may_be(kafka: str) -> None:
+    here, most, sent, hand = ground(kafka, 1), 10, 500, Hand()
+    here.put(here.names[0], 0, sent)
+    with here.engine(lambda partition: hand, batch=sent, most_queued=most) as stand:
+        eventually(lambda: stand.engine.queued(0) > most, "so much is queued that the partition is held back")
+        assert stand.engine.queued(0) <= most + 1 + most // 2
+        hand.gate.set()
+        eventually(lambda: values(hand.seen) == list(range(sent)), "all are decided, in their order")
+
+
 @each_engine
 def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str) -> None:
     here, sent = ground(kafka, 1), 10
