@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import log10
+from math import isnan, log10
 from statistics import median
 
 import numpy as np
@@ -80,8 +80,9 @@ def slopes(series: Sequence[Full]) -> dict[str, dict[str, object]]:
         for who in ("role", "redis"):
             points = [(float(full.size), getattr(cost, f"{who}_us")) for full in series for cost in full.costs[kind]]
             found = slope(points)
-            row[f"{who}_us_per_decade"] = [round(value, 2) for value in found]
-            row[f"{who}_flat"] = not found.excludes_zero
+            known = not isnan(found.value)  # of one size there is no slope, and JSON has no word for that
+            row[f"{who}_us_per_decade"] = [round(value, 2) for value in found] if known else None
+            row[f"{who}_flat"] = not found.excludes_zero if known else None
         first, last = (median(cost.whole_us for cost in full.costs[kind]) for full in (series[0], series[-1]))
         told[kind] = {**row, "whole_us": [round(first, 1), round(last, 1)], "times": round(last / first, 3)}
     return told

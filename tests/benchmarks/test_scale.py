@@ -24,7 +24,9 @@ from benchmarks.scale_plan import (
     redis_bytes,
     shown,
 )
-from benchmarks.scale_summary import slope
+from benchmarks.scale_run import Found, Full
+from benchmarks.scale_summary import slope, slopes, summary, throughput
+from benchmarks.scale_watch import Cost
 from schemas import topics
 from schemas.errors import ConfigurationError
 
@@ -170,3 +172,30 @@ def test_a_plan_is_printed_without_any_server(capsys: pytest.CaptureFixture[str]
     assert scale.main(["--plan", "1000", "--assume", "lessons=0", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["learners"], told["plan"]["interactions a day"]["value"]) == (1000, 0.0)
+
+
+def cost(role_us: float) -> Cost:
+    return Cost(events=100, per_s=50.0, role_us=role_us, redis_us=20.0, kafka_us=30.0, rss_mb=200.0)
+
+
+def test_what_grows_is_not_flat_and_what_swings_is() -> None:
+    grows = [
+        Full(size, {"example": [cost(size + up) for up in (-1, 0, 1)]}, {}, 1.0, 100.0) for size in (10, 100, 1000)
+    ]
+    told = slopes(grows)["example"]
+    assert (told["role_flat"], told["redis_flat"]) == (False, True)
+    assert told["times"] == round((1000 + 20 + 30) / (10 + 20 + 30), 3)
+
+
+def test_of_one_size_no_slope_is_told() -> None:
+    told = slopes([Full(10, {"example": [cost(1.0)] * 3}, {}, 1.0, 100.0)])["example"]
+    assert (told["role_us_per_decade"], told["role_flat"]) == (None, None)
+
+
+def test_the_gain_of_more_processes_is_over_one_process_at_as_many_partitions() -> None:
+    found = Found(throughput=[(8, 1, cost(1.0)), (8, 2, replace(cost(1.0), per_s=75.0)), (4, 2, cost(1.0))])
+    assert [row["gain"] for row in throughput(found)] == [1.0, 75.0 / 50.0, None]
+
+
+def test_no_figures_are_kept_of_a_run_that_measured_a_part() -> None:
+    assert summary(Found())["figures"] is None
