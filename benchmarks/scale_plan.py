@@ -94,7 +94,6 @@ class Figures:
     request_log: float
     resident_bytes: float
     ready_s_per_million: float
-    folded_bytes: float
 
     @classmethod
     def read(cls, path: Path = MEASURED) -> Figures:
@@ -102,11 +101,11 @@ class Figures:
 
         Raises ConfigurationError.
         """
-        text = path.read_text("utf-8")
         try:
+            text = path.read_text("utf-8")
             found = json.loads(text.strip().splitlines()[-1] if "\n{" in text.strip() else text)
             return cls(**(found.get("figures") or found))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path} holds no figures; write there what `--json` prints: {error}") from error
 
     def rounded(self) -> dict[str, float]:
@@ -192,7 +191,6 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
     reading = resident / 1e6 * figures.ready_s_per_million
     tenants = max(ceil(max(used["curate"], used["worker"]) / assumed.busy), ceil(reading / assumed.takeover_s), 1)
     others = (tenants - 1) * day["interactions_s"] / 1e6 * figures.foreign_us
-    year = day["labels"] * 365 * assumed.school_days
     machine = sum(max(ceil(value / assumed.busy), 1) for value in used.values())
     provided = {"cores": machine * HOURS_PER_MONTH * assumed.per_vcpu_hour,
                 "memory": memory / GB / assumed.busy * assumed.copies_redis * assumed.per_memory_gb_month,
@@ -217,7 +215,6 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
         Row("Kafka disk", disk / GB, "GB", "events · days kept · copies_kafka; train requests of a year"),
         Row("curate memory", resident * figures.resident_bytes / GB, "GB", "all shards: what the horizon holds"),
         Row("curate ready in", reading / tenants, "s", "all of its shard is read"),
-        Row("worker memory a year", year * figures.folded_bytes / GB, "GB", "hashes of what was folded, all shards"),
         Row("money for cores", provided["cores"], "a month", "whole cores of each, HOURS · per_vcpu_hour"),
         Row("money for memory", provided["memory"], "a month", "Redis memory / busy · copies_redis"),
         Row("money for disks", provided["disk"], "a month", "Kafka disk / busy"),

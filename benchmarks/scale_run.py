@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 import secrets
 import shutil
@@ -37,7 +36,6 @@ from benchmarks.scale_fill import (
 from benchmarks.scale_role import Worker, working
 from benchmarks.scale_watch import Cost, OnDisk, on_disk, records, watched
 from deploy.kafka import broker as servers
-from learners.model import id_hash
 from schemas import topics
 from state.store import Shard, Store
 from streams.assembly import connect_store
@@ -55,7 +53,6 @@ LESSONS = 60  # that are made, and then said again and again
 FEEDBACK = 0.9  # for each interaction: fewer than have a label, so that each meets its own
 AT_ONCE, DEAR, FEWEST = 64, 20_000, 4  # examples that curate decides at once; items from where there are fewer; batches
 ALONE = 100  # interactions that are sent one by one
-FOLDED = 200_000  # examples whose hashes are made to see what they take
 ANOTHER = "somebody-else"
 
 
@@ -94,7 +91,6 @@ class Found:
     again: dict[str, OnDisk] = field(default_factory=dict)
     alone_bytes: float = 0.0
     outbox: Held | None = None
-    folded_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -191,7 +187,6 @@ class Stand:
 
 def run(given: argparse.Namespace, found: Found) -> None:
     """Everything into ``found``, one after the other. Raises BrokerFailed, CurrereError."""
-    found.folded_bytes = folded_bytes(FOLDED)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-scale-")))
         ground = _ground(given, folder, stack.enter_context(servers.Broker(folder / "kafka", settings=servers.QUICK)))
@@ -264,7 +259,7 @@ def _curated(ground: Ground, size: int, kinds: Sequence[str], found: Found, memo
     with ground.place(PARTITIONS, memory=memory, batch=AT_ONCE) as stand:
         shard = Shard(stand.settings.tenant, "curate", 0)
         held = stand.filled([shard], kinds, size)
-        dear = min(1.0, DEAR / size) if kinds is ITEMS else 1.0
+        dear = min(1.0, DEAR / size) if kinds == ITEMS else 1.0
         examples = max(round(ground.given.batch * dear), FEWEST * AT_ONCE)
         with stand.working("curate") as (workers, ready_s):
             rss = rss_mb([worker.pid for worker in workers])
@@ -314,13 +309,6 @@ def _outbox(stand: Stand) -> Held:
     should = fill_outbox(stand.store, Shard(stand.settings.tenant, "nobody", 0), packed)
     stand.store.close()
     return Held(len(packed), used_memory(stand.server.url) - before, should)
-
-
-def folded_bytes(count: int) -> float:
-    """Bytes of this process for each example whose hash is remembered, as the model does for ever."""
-    before = rss_mb([os.getpid()])
-    held = {id_hash(f"example-{number}"): None for number in range(count)}
-    return (rss_mb([os.getpid()]) - before) * 2**20 / len(held)
 
 
 def chunks(messages: Sequence[Message], each: int, partitions: int) -> Iterator[Sequence[Message]]:

@@ -78,7 +78,8 @@ def slopes(series: Sequence[Full]) -> dict[str, dict[str, object]]:
     for kind in series[0].costs if series else ():
         row: dict[str, object] = {}
         for who in ("role", "redis"):
-            points = [(float(full.size), getattr(cost, f"{who}_us")) for full in series for cost in full.costs[kind]]
+            # One point a size: parts of one run on one store share what is odd about it.
+            points = [(float(full.size), middle(full.costs[kind])[f"{who}_us"]) for full in series]
             found = slope(points)
             known = not isnan(found.value)  # of one size there is no slope, and JSON has no word for that
             row[f"{who}_us_per_decade"] = [round(value, 2) for value in found] if known else None
@@ -150,7 +151,6 @@ def figures(found: Found) -> Figures | None:
         request_log=disk[topics.TRAIN_REQUEST.name] / found.examples_per_step,
         resident_bytes=(learners[-1].rss_mb - learners[0].rss_mb) * 2**20 / (2 * grown) if grown else 0.0,
         ready_s_per_million=(learners[-1].ready_s - learners[0].ready_s) / (2 * grown / 1e6) if grown else 0.0,
-        folded_bytes=found.folded_bytes,
     )
 
 
@@ -166,7 +166,6 @@ def summary(found: Found) -> dict[str, object]:
         "interaction_alone_bytes": round(found.alone_bytes, 1),
         "foreign_us": round(found.foreign.role_us, 1) if found.foreign else None,
         "worker": _worker(found),
-        "folded_bytes": round(found.folded_bytes, 1),
         "figures": one.rounded() if one else None,
     }
     return told
