@@ -211,6 +211,9 @@ class KafkaEngine:
             consumer.unassign()
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        if held := [found for found in partitions if found.partition in self._paused]:
+            self._consumer.resume(held)  # while they are ours: librdkafka keeps them paused for when they come back
+            self._paused.difference_update(found.partition for found in held)
         for found in partitions:
             self._assigned[found.partition].discard(found.topic)
             self._tenure.forget(found.partition)

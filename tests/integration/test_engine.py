@@ -138,6 +138,26 @@ def test_no_more_is_taken_than_a_partition_may_hold_however_large_a_batch_may_be
 
 
 @each_engine
+def test_a_partition_that_was_held_back_when_it_was_given_away_flows_when_it_comes_back(kafka: str, kind: str) -> None:
+    here, most, sent, gate, last = ground(kafka, 2), 10, 200, threading.Event(), dict[int, Hand]()
+
+    def assign(partition: int) -> Hand:
+        last[partition] = Hand(gate=gate)
+        return last[partition]
+
+    for partition in (0, 1):
+        here.put(here.names[0], partition, sent)
+    with here.engine(assign, kind, batch=5, most_queued=most, drain_s=0.1) as stand:
+        eventually(lambda: all(stand.engine.queued(n) > most for n in (0, 1)), "both partitions are held back")
+        before = dict(last)
+        with here.engine(lambda partition: opened(), kind) as other:
+            eventually(lambda: len(other.engine.partitions) == 1, "another has one of them")
+        gate.set()
+        eventually(lambda: all(values(hand.seen) == list(range(sent)) for hand in last.values()), "all is decided")
+    assert all(last[n] is not before[n] for n in (0, 1)), "both were taken anew"
+
+
+@each_engine
 def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str) -> None:
     here, sent = ground(kafka, 1), 10
     (topic,) = here.names
