@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException
 from redis.exceptions import RedisError
 
 from learners.fingerprint import fix_threads
-from schemas.errors import CurrereError
+from schemas.errors import ConfigurationError, CurrereError
 from streams.audit import Audit
 from streams.chaos.matrix import Row
 from streams.chaos.recovery import Recovery
@@ -126,7 +126,8 @@ def play_one(
 ) -> Round:
     """Play and judge one round on ``servers``, which are opened if need be; its logs are kept if it does not hold.
 
-    Servers that do not open are a round that does not hold, and the next goes on.
+    Servers that do not open are a round that does not hold, and the next goes on. Raises ConfigurationError: something
+    is not installed, and no round was played.
     """
     folder, begun = Path(tempfile.mkdtemp(prefix=f"currere-chaos-{row.name}-")), time.monotonic()
     why, here, found = "", None, None
@@ -134,6 +135,8 @@ def play_one(
         here = Stand(servers(), folder, seed, Random(f"{seed}/{row.name}/{number}"), row.settings, nursery)
         found = row.play(here) or here.settle()
         here.judge(found)
+    except ConfigurationError:  # nothing was injected: what is missing must be there first
+        raise
     except FAILURES as error:
         LOG.info("%s", row.name, exc_info=True)
         why = f"{type(error).__name__}: {error}"
@@ -206,8 +209,9 @@ def _counts(found: Audit | None, here: Stand | None) -> dict[str, int]:
 
 def _keep(folder: Path, where: Path) -> str:
     shutil.rmtree(where, ignore_errors=True)
-    if (folder / "logs").exists():
-        shutil.copytree(folder / "logs", where)
+    if not (folder / "logs").exists():
+        return ""
+    shutil.copytree(folder / "logs", where)
     return str(where)
 
 

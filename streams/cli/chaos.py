@@ -69,7 +69,8 @@ def _play(rows: list[Row], rounds: int, seed: int, kept: Results, given: Servers
 
         for done in play_all(rows, rounds, seed, kept, given, begins):
             bar.advance(task)
-            said = "holds" if done.holds else f"DOES NOT HOLD: {' '.join(done.why.split())}; logs in {done.logs}"
+            logs = f"; logs in {done.logs}" if done.logs else ""
+            said = "holds" if done.holds else f"DOES NOT HOLD: {' '.join(done.why.split())}{logs}"
             typer.echo(f"{done.row} {done.number + 1}/{rounds} ({done.seconds:.0f} s): {said}", err=True)
 
 

@@ -80,6 +80,14 @@ def test_a_server_that_does_not_start_is_a_round_that_does_not_hold(tmp_path: Pa
     assert (done.holds, done.why) == (False, "BrokerFailed: no memory")
 
 
+def test_what_is_not_installed_ends_the_matrix_and_is_no_round(tmp_path: Path) -> None:
+    def broken() -> Servers:
+        raise ConfigurationError("no jars")
+
+    with pytest.raises(ConfigurationError, match="no jars"):
+        play_one(row("kill-session"), 0, 3, broken, tmp_path)
+
+
 def test_a_row_holds_only_if_each_of_its_rounds_did() -> None:
     rounds = [HELD, replace(HELD, number=1, holds=False, why="two outcomes")]
     (found,) = summary.rows_of([row("kill-session")], rounds)
