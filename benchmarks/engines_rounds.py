@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -18,6 +17,7 @@ from benchmarks.engines_environments import CONTESTANTS, Contestant, how_to_inst
 from benchmarks.engines_run import ContestantFailed, Course, Place, Spent, lessons, measured, where
 from benchmarks.engines_watch import Measured
 from benchmarks.output import progress
+from benchmarks.redis_program import redis_program
 from deploy.kafka import broker as servers
 from streams.embedded import EmbeddedRedis
 from streams.simulated import simulate
@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> Found:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-engines-")))
         kafka = stack.enter_context(servers.Broker(folder / "kafka", settings=servers.QUICK)).bootstrap
-        place = Place(kafka, stack.enter_context(EmbeddedRedis(folder / "redis", _redis_server())).url, folder)
+        place = Place(kafka, stack.enter_context(EmbeddedRedis(folder / "redis", redis_program())).url, folder)
         said = lessons(given.seed, given.events + given.rate * given.seconds, given.partitions)
         course = Course(said, given.events, given.rate, given.partitions, given.batch, given.patience)
         models = {kind: _taught(folder, given.seed) if kind == "scored" else None for kind in given.kinds}
@@ -113,8 +113,3 @@ def _taught(folder: Path, seed: int) -> Path:
 def _line(kind: str, name: str, came: Measured) -> str:
     pace = f"{came.backlog.per_s:,.0f}/s, {came.backlog.cpu_us:,.0f} µs CPU"
     return f"{kind}, {name}: {pace}, p50 {came.p50_ms:,.0f} ms, p99 {came.p99_ms:,.0f} ms, {came.rss_mb:,.0f} MB"
-
-
-def _redis_server() -> Path | None:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found) if found else None

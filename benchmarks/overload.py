@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import shutil
 import sys
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from pathlib import Path
 from benchmarks.output import arguments, count, finish, program, progress, table
 from benchmarks.overload_load import Flood, endless, lessons
 from benchmarks.overload_watch import Place, Seen, Watch
+from benchmarks.redis_program import redis_program
 from deploy.kafka import broker as servers
 from deploy.kafka.broker import QUICK
 from schemas import codec, topics
@@ -239,12 +239,6 @@ def drawn(found: Result) -> dict[str, str]:
 def a_tenant(kind: str) -> str:
     """A new one, so that what earlier runs have left is not its own."""
     return f"{kind}-{secrets.token_hex(4)}"
-
-
-def redis_program() -> Path | None:
-    """The server on this machine, if there is one; else the embedded one is taken."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found) if found else None
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import redis
 
 from benchmarks.engines_run import Place, fresh, lessons, of_tenant, paced, wait_for
 from benchmarks.output import progress
+from benchmarks.redis_program import redis_program
 from benchmarks.scale_fill import (
     ITEMS,
     LEARNERS,
@@ -107,7 +108,7 @@ class Ground:
     def place(self, partitions: int, **more: object) -> Iterator[Stand]:
         """Fresh topics, a Redis of its own, and a tenant."""
         tenant = f"scale-{secrets.token_hex(4)}"
-        with EmbeddedRedis(self.folder / tenant, _redis_server()) as server:
+        with EmbeddedRedis(self.folder / tenant, redis_program()) as server:
             settings = load(kafka=self.broker.bootstrap, redis=server.url, tenant=tenant, partitions=partitions,
                             shed_after_s=0.0, blobs=f"file://{self.folder}/blobs-{tenant}", **more)  # fmt: skip
             broker = fresh(Place(self.broker.bootstrap, server.url, self.folder), partitions, topics.ALL)
@@ -330,8 +331,3 @@ def _ground(given: argparse.Namespace, folder: Path, broker: servers.Broker) -> 
 def _say(what: str, cost: Cost) -> None:
     spent = f"{cost.role_us:,.0f} µs CPU an event, Redis {cost.redis_us:,.0f}, Kafka {cost.kafka_us:,.0f}"
     print(f"{what}: {cost.per_s:,.0f}/s, {spent}, {cost.rss_mb:,.0f} MB", file=sys.stderr, flush=True)
-
-
-def _redis_server() -> Path | None:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found) if found else None

@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import pickle
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.arms import Spent, Stretch, bare, session
+from benchmarks.redis_program import redis_program
 from deploy.kafka import broker as servers
 from deploy.kafka.broker import QUICK, BrokerFailed
 from learners.fingerprint import fingerprint, fix_threads
@@ -95,7 +95,7 @@ def measured(given: argparse.Namespace) -> list[Round]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-bench-")))
         kafka = given.kafka or stack.enter_context(servers.Broker(folder / "kafka", settings=QUICK)).bootstrap
-        redis = given.redis or stack.enter_context(EmbeddedRedis(folder / "redis", _redis_server())).url
+        redis = given.redis or stack.enter_context(EmbeddedRedis(folder / "redis", redis_program())).url
         classroom = _classroom(given.data, given.seed, TAUGHT + given.interactions * (given.rounds + 1))
         model = folder / "model.pickle"
         model.write_bytes(pickle.dumps(taught(islice(classroom, TAUGHT), given.seed)))
@@ -222,11 +222,6 @@ def _model(path: Path) -> Served:
     """The model that this program has put at ``path``: as an argument it would fill the pipe to a process that died."""
     found: Served = pickle.loads(path.read_bytes())
     return found
-
-
-def _redis_server() -> Path | None:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Path(found) if found else None
 
 
 def _spread(values: Sequence[float]) -> dict[str, object]:

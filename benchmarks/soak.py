@@ -34,8 +34,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from benchmarks.output import arguments, count, finish, program, progress, table
-from benchmarks.overload import READY_S, a_tenant, redis_program, running, sustainable_rate
+from benchmarks.overload import READY_S, a_tenant, running, sustainable_rate
 from benchmarks.overload_watch import Place
+from benchmarks.redis_program import redis_program
 from benchmarks.soak_lessons import lessons, per_lesson_s
 from benchmarks.soak_slope import FEWEST
 from benchmarks.soak_summary import COLUMNS, Result, drawn, summary, warm_up_minutes
