@@ -17,25 +17,22 @@ from schemas.envelope import Origin
 from schemas.errors import BadEvent, BrokerError
 from schemas.event import Data, Event
 from schemas.topics import BY_NAME
-from state.store import Commit, Delete, Put, Shard, Store, Write
+from state.store import Commit, Put, Shard, Store, Write
 from streams import failpoints
 from streams.clock import passed
+from streams.engines.adopted import HELD, SAID, Adopted, sent_key, sent_of
 from streams.engines.broker import Broker, Producer
 from streams.engines.lanes import undecided
 from streams.engines.outbox import Outbox
-from streams.engines.own import Search, pack_all, read_own, unpack_all
+from streams.engines.own import Search, read_own
 from streams.engines.tries import CAREFUL, TRIES, Care, Mark, poisoned, too_many
 from streams.message import Message, Record
 from streams.metrics import RoleMetrics
 from streams.processor import Batch, Input, Output, Processor, dead_letter, message, waiting_key
 
-SENT = "sent:"  # + origin: what an earlier owner published for an input that this state has not met
-HELD = "held"  # the origins under SENT, one a line; those decided since are absent under SENT
-SAID = "said"  # the ids of what an earlier owner published without an input that caused it, one a line
 MOST_UNACKNOWLEDGED = 5_000  # outputs on their way before a shard waits
 DUE_EVERY_S = 10.0  # how often a resident shard asks what is due
 COUNT_EVERY_S = 5.0  # how often the entries in the store are counted
-CHUNK = 1_000  # adopted inputs a commit
 FLUSH_S = 5.0  # for what this process sent before to arrive
 
 
@@ -80,9 +77,7 @@ class ShardRunner:
         self.offsets: dict[str, int] = dict(self._left.offsets)
         self.outbox = Outbox(producer, self._left.known)
         self.resident: dict[str, bytes] = {}
-        self.held: set[Origin] = set()
-        self.said: set[str] = set()
-        self._waiting: set[Origin] = set()  # of those held, the ones met, whose outcome waits for another input
+        self.adopted = Adopted()
         self._care_left = CAREFUL  # records to be decided before batches are no longer marked
         self._mark = Mark()  # of what is begun and not known to be decided
         self._counted = self._asked = -inf  # when entries were counted, and what is due was asked; wall clock
@@ -105,17 +100,11 @@ class ShardRunner:
         news = self._undecided(found.by_cause)
         marks = self._read_now([HELD, SAID, TRIES])
         self._mark = Mark.read(marks.get(TRIES)) or Mark()
-        held = {Origin.parse(line) for line in _lines(marks.get(HELD))} | set(news)
-        said = set(_lines(marks.get(SAID)))
-        self.said = said | found.uncaused
-        if news:
-            self._commit(Commit(self.offsets, [_marked(HELD, map(str, held))]))
-        if self.said != said:
-            self._commit(Commit(self.offsets, [_marked(SAID, self.said)]))
-        for origins in _chunks(sorted(news), CHUNK):
-            self._commit(Commit(self.offsets, [Put(f"{SENT}{origin}", pack_all(news[origin])) for origin in origins]))
-        self.held = self._present(held)
-        self._waiting = {origin for origin in self.held if origin.offset < self._next(origin)}
+        self.adopted = Adopted.read(marks)
+        for writes in self.adopted.found(news, found.uncaused):
+            self._commit(Commit(self.offsets, writes))
+        self.adopted.held = self._present(self.adopted.held)
+        self.adopted.waiting = {origin for origin in self.adopted.held if origin.offset < self._next(origin)}
         if at.processor.resident:
             self.resident = self.store.read_all(self.shard, self.token, self.offsets)
         self.outbox.take_over(left, found.arrived, found.ends)
@@ -179,20 +168,17 @@ class ShardRunner:
         began_at = dict(self.offsets)
         inputs, letters = self._decode(records, poison)
         seed = _seed(self.shard, began_at)
-        met = self.held & {record.origin for record in records} if self.held else set[Origin]()
-        wanted = met | self._waiting
+        met = self.adopted.met(records)
+        wanted = met | self.adopted.waiting
         values, due = self._read(Batch(inputs, now, seed), wanted, now, due_limit)
-        batch = Batch(inputs, now, seed, due, _sent(wanted, values))
+        batch = Batch(inputs, now, seed, due, sent_of(wanted, values))
         failpoints.meet(input_.event.id for input_ in inputs)
         plan = self.at.processor.run(batch, values)
         outputs = [*(letter for letter in letters if letter.causes[0] not in batch.sent), *plan.outputs]
-        outputs = [output for output in outputs if output.causes or output.id not in self.said]
+        outputs = [output for output in outputs if output.causes or output.id not in self.adopted.said]
         messages = [message(o, self.at.tenant, self.at.source, self.shard.partition, self.partitions) for o in outputs]
-        waits = {write.key for write in plan.writes if isinstance(write, Put)} if met else set[str]()
-        decided = {origin for origin in met if waiting_key(origin) not in waits} | (wanted & set(plan.adopted))
-        writes = [*plan.writes, *(Delete(f"{SENT}{origin}") for origin in sorted(decided))]
-        if decided and decided == self.held:
-            writes.append(Delete(HELD))
+        decided = self.adopted.decided(met, plan)
+        writes = [*plan.writes, *self.adopted.without(decided)]
         after = {**began_at, **next_offsets(records)}
         if self._careful and records:
             writes.append(self._mark.after(after))
@@ -201,8 +187,7 @@ class ShardRunner:
             self._commit(Commit(after, writes), messages)
             failpoints.pass_by(failpoints.AFTER_COMMIT)
             self.offsets = after
-            self.held -= decided
-            self._waiting = wanted - decided
+            self.adopted.committed(met, decided)
             self.outbox.send(messages)
         self.metrics.batch(records, outputs, plan.gauges)
         self._count(now)
@@ -244,8 +229,8 @@ class ShardRunner:
         return {origin: messages for origin, messages in by_cause.items() if origin not in decided}
 
     def _present(self, held: Collection[Origin]) -> set[Origin]:
-        found = self._read_now([f"{SENT}{origin}" for origin in held])
-        return {origin for origin in held if f"{SENT}{origin}" in found}
+        found = self._read_now([sent_key(origin) for origin in held])
+        return {origin for origin in held if sent_key(origin) in found}
 
     def _read_now(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return self.store.read(self.shard, self.token, self.offsets, keys).found if keys else {}
@@ -275,7 +260,7 @@ class ShardRunner:
             due = self.store.read(self.shard, self.token, self.offsets, (), now, due_limit).due
             self._asked = -inf if len(due) == due_limit else now
             return self.resident, due
-        keys = dict.fromkeys([*processor.keys(batch), *(f"{SENT}{origin}" for origin in wanted)])
+        keys = dict.fromkeys([*processor.keys(batch), *map(sent_key, wanted)])
         read = self.store.read(self.shard, self.token, self.offsets, list(keys), now, due_limit)
         more = [k for k in processor.keys(Batch((), now, batch.seed, read.due)) if k not in keys and k not in read.due]
         return {**read.found, **self._read_now(more)}, read.due
@@ -304,22 +289,6 @@ def next_offsets(records: Iterable[Record]) -> dict[str, int]:
     """By topic/partition, the offset after the last of ``records``."""
     last = {(r.origin.topic, r.origin.partition): r.origin.offset for r in records}
     return {f"{topic}/{partition}": offset + 1 for (topic, partition), offset in last.items()}
-
-
-def _sent(wanted: Iterable[Origin], values: Mapping[str, bytes]) -> dict[Origin, tuple[Message, ...]]:
-    return {origin: unpack_all(values[key]) for origin in wanted if (key := f"{SENT}{origin}") in values}
-
-
-def _marked(key: str, lines: Iterable[str]) -> Put:
-    return Put(key, "\n".join(sorted(lines)).encode())
-
-
-def _lines(value: bytes | None) -> list[str]:
-    return (value or b"").decode().splitlines()
-
-
-def _chunks(items: Sequence[Origin], size: int) -> Iterable[Sequence[Origin]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def _seed(shard: Shard, offsets: Mapping[str, int]) -> int:

@@ -39,10 +39,10 @@ from state.keys import shard_keys
 from state.memory import MemoryStore
 from state.redis import RedisStore
 from state.store import Commit, Offsets, Shard, Store
+from streams.engines.adopted import HELD, SAID, SENT
 from streams.engines.broker import Acknowledged
 from streams.engines.memory import ManualClock, MemoryLog, MemoryProducer
 from streams.engines.own import Search, read_own
-from streams.engines.shard import HELD, SAID, SENT
 from streams.message import Message
 
 SESSION, CURATE = Shard(TENANT, "session", 0), Shard(TENANT, "curate", 0)
@@ -324,7 +324,7 @@ def test_nothing_of_the_adoption_stays_in_the_store(log: MemoryLog, store: Memor
     lesson_then_forgotten(log, kept, how)
     host = Host(log, store, session_role())
     host.drain()
-    assert host.runner.held == set()
+    assert host.runner.adopted.held == set()
     left = store.read_all(SESSION, host.runner.token, host.runner.offsets)
     assert [key for key in left if key.startswith(SENT) or key in (HELD, SAID)] == []
 
