@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,7 +36,7 @@ class Table:
 
     @classmethod
     def zero(cls, buckets: int, width: int) -> Table:
-        """A table that nothing has touched; its pages take no memory until something does."""
+        """A table that nothing has touched; its pages take no memory until something does, or ``take_memory``."""
         packed = np.zeros((buckets, packed_width(width)), dtype=np.float32)
         return cls(packed, np.zeros((buckets, width), dtype=np.float16))
 
@@ -47,6 +48,12 @@ class Table:
     def rows(self) -> Rows:
         """The rows ever touched, rising."""
         return np.flatnonzero(self.packed[:, TOUCHES])
+
+    def take_memory(self) -> None:
+        """Touch every page, and change nothing: what learning will need is taken now, and does not grow later."""
+        for array in (self.packed, self.served):
+            once_a_page = array.reshape(-1)[:: mmap.PAGESIZE // array.itemsize]
+            once_a_page[:] = once_a_page.copy()  # numpy passes over what is assigned to itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Worker:
         self.changes = no_changes(begun)
         self._delta_from = begun
         self.offsets = {f"{topics.TRAIN_REQUEST.name}/{partition}": begun} if self.model else {}
+        self._take_memory()
         self._published, self._tail = self._published_tail()
         self._dead_before = last_dead_letter(broker, topics.TRAIN_REQUEST, tenant, partition)
 
@@ -146,6 +147,7 @@ class Worker:
         if self.model.lineage != lineage:
             self.changes, self._delta_from = no_changes(self.model.next_offset), self.model.next_offset
             self._owed_s = 0.0
+            self._take_memory()
 
     def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
         observe_step(self.metrics, report.event)
@@ -267,6 +269,11 @@ class Worker:
         self.producer.poll()
         if self.failure is not None:
             raise BrokerError(f"worker: an output was not accepted: {self.failure}; folding again from the snapshot")
+
+    def _take_memory(self) -> None:
+        """What a worker needs is known when it begins, instead of growing for days with each row that is met."""
+        for table in self.model.tables.values() if self.model else ():
+            table.take_memory()
 
     def _dead(self, record: Record, error: BadEvent) -> None:
         if record.origin.offset <= self._dead_before:  # folded again
