@@ -15,6 +15,7 @@ from confluent_kafka import libversion
 from schemas.errors import BrokerError, CurrereError
 from schemas.topics import ALL
 from state.survey import StoreFound, survey
+from streams import advice
 from streams.assembly import partitions_of
 from streams.blobs import Blobs
 from streams.checks import Check, of_broker_clock, of_cluster, of_node, of_state, of_topics
@@ -91,7 +92,7 @@ def _of_kafka(
         cluster, found = survey_cluster(broker), survey_topics(broker, ALL)
         newest = newest_ms(broker, _places(found))
     except BrokerError as error:
-        yield Check("kafka", "fail", str(error), "start it, or mend the setting kafka (and kafka_options)")
+        yield Check("kafka", "fail", str(error), f"start it, or mend its address: {advice.KAFKA}")
         return None
     yield from of_cluster(settings, cluster)
     yield from of_topics(settings, found, differences(ALL, partitions_of(settings), found, settings.kafka))
@@ -104,7 +105,7 @@ def _of_store(settings: Settings, clock: Callable[[], float]) -> Generator[Check
     try:
         found = survey(settings.redis, settings.tenant, settings.redis_cluster, clock=clock)
     except CurrereError as error:
-        yield Check("store", "fail", str(error), "start it, or mend the setting redis")
+        yield Check("store", "fail", str(error), f"start it, or mend its address: {advice.STORE}")
         return None
     for node in found.nodes:
         yield from of_node(settings, node)
