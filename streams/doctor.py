@@ -13,13 +13,15 @@ from pathlib import Path
 from confluent_kafka import libversion
 
 from schemas.errors import BrokerError, CurrereError
-from schemas.topics import ALL
+from schemas.topics import ALL, CHECKPOINT
 from state.survey import StoreFound, survey
 from streams import advice
 from streams.assembly import partitions_of
 from streams.blobs import Blobs
+from streams.checkpoints import history
 from streams.checks import Check, of_broker_clock, of_cluster, of_node, of_state, of_topics
 from streams.differences import differences
+from streams.engines.broker import Broker
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.kafka_survey import TopicFound, ends_of, newest_ms, survey_cluster, survey_topics
 from streams.settings import Settings
@@ -39,6 +41,8 @@ def examine(settings: Settings, broker: KafkaBroker, clock: Callable[[], float])
     if store is not None and topics is not None:
         yield from _of_state(broker, store, topics)
     yield of_blobs(settings)
+    if topics is not None and CHECKPOINT.name in topics:
+        yield from of_newest_snapshot(settings, broker)
 
 
 def of_versions() -> Iterator[Check]:
@@ -82,6 +86,27 @@ def of_blobs(settings: Settings) -> Check:
     except CurrereError as error:
         return Check("blobs", "fail", str(error), "give the roles a place to write, in the setting blobs")
     return Check("blobs", "ok", f"{settings.blobs} takes, gives and removes")
+
+
+def of_newest_snapshot(settings: Settings, broker: Broker) -> Iterator[Check]:
+    """Whether the newest snapshot that the log names lies where it says; nothing if it names none.
+
+    A folder that is not mounted is made anew, takes and gives: only what should lie in it tells.
+    """
+    try:
+        newest = next(history(broker, settings.tenant, settings.model), None)
+        if newest is None:
+            return
+        found, there = newest.checkpoint, Blobs(settings.blobs).size(newest.checkpoint.uri)
+    except CurrereError as error:
+        yield Check("newest snapshot", "fail", str(error), "see the check of kafka and blobs")
+        return
+    if there is None:
+        lost = f"{found.version} is not at {found.uri}, where the log says"
+        mend = "mount what is missing, or name the worker's store in the setting blobs; a worker would fold from an older one"
+        yield Check("newest snapshot", "warn", lost, mend)
+    else:
+        yield Check("newest snapshot", "ok", f"{found.version} is at {found.uri}")
 
 
 def _of_kafka(
