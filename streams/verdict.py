@@ -84,6 +84,12 @@ class Audit:
         return not (self.lost or self.duplicated or self.peeked or self.faults)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether neither the topics nor the store hold anything of the tenant: then nothing was proven."""
+        made = (self.predictions, self.steps, self.deltas, self.checkpoints, self.drifts, self.shards)
+        return not (self.inputs or any(made) or self.fates or self.dead_letters)
+
+    @property
     def inputs(self) -> int:
         """How many records a role had to decide."""
         return self.events + self.feedback + self.examples + self.requests

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.errors import CurrereError
+from schemas.errors import ConfigurationError, CurrereError
 from streams.cli.options import BlobStore, Json, Kafka, Redis, Tenant, broker_of, progress_bar, show_json, show_table
 from streams.settings import Settings, load
 
@@ -30,7 +30,8 @@ def audit(
     """Read every topic, Redis and the snapshots, ask of each record what became of it; exit status 0 if all is well.
 
     Shares no code and no counter with the roles, but the schemas and the fold. While they work, what has no outcome
-    yet is pending, not lost. Folding takes about as long as learning did; --no-fold leaves it out.
+    yet is pending, not lost. Folding takes about as long as learning did; --no-fold leaves it out. Exit status 2 if
+    there is nothing at all of the tenant.
 
     Example: currere audit --kafka kafka:9092 --redis redis://redis:6379/0 --at-rest
     """
@@ -45,8 +46,10 @@ def audit(
         show_table(("count", "of"), [(f"{n:,}", what) for what, n in _counts(found) if n])
         if found.findings:
             show_table(("kind", "where", "what"), [tuple(map(str, finding)) for finding in found.findings])
-    if not found.inputs:
-        typer.echo(f"the topics hold nothing of tenant {settings.tenant}; is it spelled so?", err=True)
+    if found.is_empty:
+        where = "neither the topics nor the store hold" if store else "the topics do not hold"
+        what = f"anything of tenant {settings.tenant}: nothing was proven"
+        raise ConfigurationError(f"{where} {what}; name the tenant of the roles with --tenant or the setting tenant")
     if not found.ok:
         raise CurrereError(found.verdict)
 
