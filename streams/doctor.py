@@ -103,7 +103,7 @@ def of_newest_snapshot(settings: Settings, broker: Broker) -> Iterator[Check]:
         return
     if there is None:
         lost = f"{found.version} is not at {found.uri}, where the log says"
-        mend = "mount what is missing, or name the worker's store in the setting blobs; until then older ones serve"
+        mend = "mount it, or name the worker's store in the setting blobs; else it folds from an older one, or anew"
         yield Check("newest snapshot", "warn", lost, mend)
     else:
         yield Check("newest snapshot", "ok", f"{found.version} is at {found.uri}")
