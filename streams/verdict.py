@@ -31,7 +31,8 @@ class Audit:
     """What the topics of one model say of themselves.
 
     ``events`` are interactions. ``events``, ``feedback`` and ``examples`` count records as they stand in the log;
-    ``predictions``, ``requests``, ``steps``, fates and dead letters count once an id.
+    ``predictions``, ``requests``, ``steps``, fates and dead letters count once an id. ``steps`` are records, one
+    for each request that was folded, genesis and probe as well: some more than the model's gradient steps.
 
     ``lost`` inputs have no outcome, ``pending`` ones not yet, ``waiting`` feedback has not met what it judges, and of
     ``forgotten`` ones retention may have taken the outcome. ``duplicated`` counts inputs with two outcomes, ids with

@@ -84,7 +84,7 @@ def _audited(settings: Settings, at_rest: bool, holdings: Iterable[Holding] | No
 def _counts(found: Audit) -> Iterator[tuple[str, int]]:
     """What there was, in words, and how often."""
     for name in ("events", "feedback", "predictions", "examples", "requests", "steps", "deltas", "checkpoints"):
-        yield name, getattr(found, name)
+        yield "step records" if name == "steps" else name, getattr(found, name)
     yield from ((f"dead letters: {reason}", n) for reason, n in found.dead_letters.items())
     yield from ((f"fates: {kind}", n) for kind, n in found.fates.items())
     yield "lost: no outcome", found.lost

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def chaos(
     names: Annotated[list[str] | None, typer.Argument(help="rows; default: all")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="rounds of each row")] = 1,
-    seed: Annotated[int, typer.Option(help="decides which role, which step and which moment")] = 0,
+    seed: Annotated[int, typer.Option(help="decides which role, which point of its work and which moment")] = 0,
     results: Annotated[Path, typer.Option(help="where results are kept, by commit")] = Path("chaos-results"),
     kafka: Kafka = None,
     redis: Redis = None,

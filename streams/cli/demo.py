@@ -176,7 +176,7 @@ def summary(result: RunResult, ran: Ran, report: Path) -> Table:
     audit, fresh = result.audit, result.freshness
     table = Table(title="What came of it", show_header=False, title_justify="left")
     table.add_row("events, feedback", f"{audit.events:,}, {audit.feedback:,}")
-    table.add_row("steps, deltas, snapshots", f"{audit.steps:,}, {audit.deltas:,}, {audit.checkpoints:,}")
+    table.add_row("step records, deltas, snapshots", f"{audit.steps:,}, {audit.deltas:,}, {audit.checkpoints:,}")
     table.add_row("audit", audit.verdict)
     for task, of_task in result.quality.items():
         quality = f"MCC {of_task.model.mcc:.3f}, last quarter {of_task.model.last_quarter_mcc:.3f}"
