@@ -43,7 +43,8 @@ class Audit:
 
     ``shards`` of the store were read with ``values``, and so many outputs there are ``unsent``; none if it was not
     asked. ``snapshots`` were opened, ``snapshots_gone`` are no longer there; ``proven`` published versions are what
-    their requests fold to, ``unproven`` ones were made under another fingerprint or before the log begins.
+    their requests fold to, ``unproven`` ones were made under another fingerprint or before the log begins. ``unnamed``
+    inputs name no tenant, so they are everybody's.
     """
 
     tenant: str
@@ -78,6 +79,7 @@ class Audit:
     snapshots_gone: int = 0
     proven: int = 0
     unproven: int = 0
+    unnamed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -86,9 +88,9 @@ class Audit:
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither the topics nor the store hold anything of the tenant: then nothing was proven."""
+        """Whether neither the topics nor the store hold anything that is the tenant's: then nothing was proven."""
         made = (self.predictions, self.steps, self.deltas, self.checkpoints, self.drifts, self.shards)
-        return not (self.inputs or any(made) or self.fates or self.dead_letters)
+        return self.inputs <= self.unnamed and not (any(made) or self.fates or self.dead_letters)
 
     @property
     def inputs(self) -> int:

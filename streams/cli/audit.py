@@ -95,6 +95,7 @@ def _counts(found: Audit) -> Iterator[tuple[str, int]]:
     yield "feedback that waits for its interaction", found.waiting
     yield "beyond the log's memory", found.forgotten
     yield "sent again, counted once", found.resent
+    yield "inputs that name no tenant, so everybody's", found.unnamed
     yield "shards in the store", found.shards
     yield "values in the store", found.values
     yield "outputs in the store, not in the log yet", found.unsent
