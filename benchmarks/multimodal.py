@@ -15,6 +15,8 @@ drift           how many labels come from the turn to the first alarm after it; 
                 look at errors (rises only: falling is what learning is for) and at what is said to the model.
 consistency     how alike the words and the voice, each by itself, speak of the same tasks; the target is .75
 rater weight    what each rater's labels count at the end
+
+Exit status 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -135,6 +137,11 @@ def _is_doubted(weights: Mapping[str, float]) -> bool:
     return weights[CARELESS] < WEIGHT_SHARE * min(others)
 
 
+def status(holds: Mapping[str, bool]) -> int:
+    """The exit status: 0 if every bar is kept, else 1."""
+    return 0 if all(holds.values()) else 1
+
+
 def show(whole: Found) -> None:
     """Tables for people."""
     rows = [
@@ -179,8 +186,8 @@ def drawn(whole: Found) -> dict[str, str]:
     }  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Read the arguments, learn, print. Raises ConfigurationError."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the arguments, learn, print; a bar that is missed is status 1. Raises ConfigurationError."""
     parser = arguments(__doc__, "currere bench multimodal --seeds 5 --json")
     parser.add_argument("--seeds", type=count, default=5, help="streams 0 to SEEDS - 1 (default: 5)")
     parser.add_argument(
@@ -203,6 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     whole = together(found)
     show(whole)
     finish(whole, given, drawn(whole))
+    return status(whole["holds"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -28,27 +28,27 @@ def _assumed(value: float, why: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What is assumed of schools, experts, servers and prices; each field says why."""
+    """What is assumed of schools, experts, servers and prices; each field says what it is, and after a colon why."""
 
     class_size: float = _assumed(
         22, "learners in a class: OECD, Education at a Glance 2021, 21 in primary and 23 in lower secondary school"
     )
     lessons: float = _assumed(1, "observed lessons of a learner a school day: one subject")
     utterances: float = _assumed(416, "sentences a lesson: TalkMoves, 166,420 in 400 lessons")
-    labelled: float = _assumed(0.001, "share of utterances that an expert labels: 190,000 a day at 10 M learners")
+    labelled: float = _assumed(0.001, "share of utterances that an expert labels: one in a thousand")
     said_no_or_yes: float = _assumed(1, "share of learners of whom a word on consent is stored")
-    school_days: float = _assumed(5 / 7, "share of days with school")
+    school_days: float = _assumed(5 / 7, "share of days with school: five of seven")
     school_hours: float = _assumed(6, "hours a day over which lessons are spread")
     peak: float = _assumed(2, "busiest second over the mean of school hours")
-    horizon_days: float = _assumed(topics.JOIN_HORIZON_DAYS, "`horizon_days`: how long a prediction waits for feedback")
+    horizon_days: float = _assumed(topics.JOIN_HORIZON_DAYS, "days that a prediction waits for feedback: the setting")
     busy: float = _assumed(0.6, "most that a core, a shard's memory or a disk may be used")
     takeover_s: float = _assumed(60, "seconds in which a new owner of curate has read its shard")
     redis_gb: float = _assumed(64, "memory of one Redis primary")
     copies_redis: float = _assumed(2, "primary and one replica")
     copies_kafka: float = _assumed(3, "replication factor")
-    per_vcpu_hour: float = _assumed(0.05, "money a core and hour; put in your own")
-    per_memory_gb_month: float = _assumed(4.0, "money a GB of memory and month; put in your own")
-    per_disk_gb_month: float = _assumed(0.10, "money a GB of disk and month; put in your own")
+    per_vcpu_hour: float = _assumed(0.05, "money a core and hour: put in your own")
+    per_memory_gb_month: float = _assumed(4.0, "money a GB of memory and month: put in your own")
+    per_disk_gb_month: float = _assumed(0.10, "money a GB of disk and month: put in your own")
 
     @classmethod
     def of(cls, given: Iterable[str]) -> Assumptions:
@@ -184,15 +184,16 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
     day, used = events(learners, assumed), cores(learners, assumed, figures)
     memory = sum(redis_bytes(learners, assumed, figures).values())
     disk = sum(log_bytes(learners, assumed, figures).values()) * assumed.copies_kafka
-    sessions = max(ceil(used["session"] / assumed.busy), 1)
     shards = max(ceil(memory / (assumed.redis_gb * GB * assumed.busy)), ceil(used["Redis"] / assumed.busy), 1)
-    partitions = power_of_two(max(2 * sessions, 4 * shards))
     resident = day["labels"] * assumed.horizon_days * assumed.school_days + learners * assumed.said_no_or_yes
     reading = resident / 1e6 * figures.ready_s_per_million
     tenants = max(ceil(max(used["curate"], used["worker"]) / assumed.busy), ceil(reading / assumed.takeover_s), 1)
     others = (tenants - 1) * day["interactions_s"] / 1e6 * figures.foreign_us
-    machine = sum(max(ceil(value / assumed.busy), 1) for value in used.values())
-    provided = {"cores": machine * HOURS_PER_MONTH * assumed.per_vcpu_hour,
+    sessions = tenants * max(ceil((used["session"] + others) / tenants / assumed.busy), 1)
+    partitions = power_of_two(max(2 * sessions, 4 * shards))
+    servers = sum(max(ceil(used[name] / assumed.busy), 1) for name in ("Redis", "Kafka"))
+    paid = sessions + 2 * tenants + servers
+    provided = {"cores": paid * HOURS_PER_MONTH * assumed.per_vcpu_hour,
                 "memory": memory / GB / assumed.busy * assumed.copies_redis * assumed.per_memory_gb_month,
                 "disk": disk / GB / assumed.busy * assumed.per_disk_gb_month}  # fmt: skip
     return [
@@ -202,11 +203,11 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
         Row("labels a day", day["labels"], "", "interactions · labelled"),
         Row("labels at the peak", day["labels_s"], "/s", "as interactions"),
         Row("session cores at work", used["session"], "", "interactions · score_us + labels · join_us"),
-        Row("session processes", sessions, "", "one core each, busy at most"),
         Row("curate cores at work", used["curate"], "", "labels · curate_us"),
         Row("worker cores at work", used["worker"], "", "labels · fold_us"),
         Row("worker shards", tenants, "models", "curate and worker keep pace, and a shard is read in takeover_s"),
         Row("cores that pass over others' events", others, "", "interactions · foreign_us for each other on one Kafka"),
+        Row("session processes", sessions, "", "for both of these, a core each, busy at most; as many a shard"),
         Row("Redis cores at work", used["Redis"], "", "by the same events"),
         Row("Redis memory", memory / GB, "GB", "what waits, for horizon_days"),
         Row("Redis Cluster shards", shards, "primaries", "memory / (redis_gb · busy), or cores if those are more"),
@@ -215,7 +216,8 @@ def plan(learners: float, assumed: Assumptions, figures: Figures) -> list[Row]:
         Row("Kafka disk", disk / GB, "GB", "events · days kept · copies_kafka; train requests of a year"),
         Row("curate memory", resident * figures.resident_bytes / GB, "GB", "all shards: what the horizon holds"),
         Row("curate ready in", reading / tenants, "s", "all of its shard is read"),
-        Row("money for cores", provided["cores"], "a month", "whole cores of each, HOURS · per_vcpu_hour"),
+        Row("cores paid for", paid, "", "one a session process, a curate, a worker; Redis and Kafka at work / busy"),
+        Row("money for cores", provided["cores"], "a month", "cores paid for · HOURS · per_vcpu_hour"),
         Row("money for memory", provided["memory"], "a month", "Redis memory / busy · copies_redis"),
         Row("money for disks", provided["disk"], "a month", "Kafka disk / busy"),
         Row("money", sum(provided.values()), "a month", "all three"),
@@ -229,8 +231,14 @@ def power_of_two(least: float) -> int:
 
 
 def assumed_rows(assumed: Assumptions) -> list[tuple[str, float, str]]:
-    """Each assumption, its value, and why."""
-    return [(one.name, getattr(assumed, one.name), str(one.metadata["why"])) for one in fields(assumed)]
+    """Each assumption, its value, and why; of another value than ours only what it is."""
+    values = asdict(assumed)
+    return [(one.name, values[one.name], _why(one, values[one.name])) for one in fields(assumed)]
+
+
+def _why(one: Field[float], value: float) -> str:
+    why = str(one.metadata["why"])
+    return why if value == one.default else f"{why.partition(': ')[0]}: as given"
 
 
 def shown(value: float) -> str:

@@ -191,5 +191,6 @@ def _balance(books: Books, open_: _Open, stock: Stock, proven: Proven) -> Audit:
         shards=stock.read,
         values=stock.values,
         unsent=stock.unsent,
+        unnamed=sum(books.ledgers[t.name].unnamed for t in (topics.INTERACTION, topics.FEEDBACK, topics.EXAMPLE)),
         **asdict(proven),
     )

@@ -65,6 +65,17 @@ class Blobs:
                 return None
             raise
 
+    def size(self, uri: str) -> int | None:
+        """How many bytes lie at ``uri``; None if nothing does, or it is of another store. Raises BlobUnavailable."""
+        if not uri.startswith(f"{self.url}/"):
+            return None
+        try:
+            return int(self._store.head(f"{self._prefix}{uri.removeprefix(self.url + '/')}")["size"])
+        except FileNotFoundError:
+            return None
+        except FAULTS as error:
+            raise BlobUnavailable(f"{uri}: {_short(error)}") from error
+
     def _read(self, uri: str) -> bytes:
         try:
             return bytes(self._store.get(f"{self._prefix}{uri.removeprefix(self.url + '/')}").bytes())

@@ -13,12 +13,15 @@ from pathlib import Path
 from confluent_kafka import libversion
 
 from schemas.errors import BrokerError, CurrereError
-from schemas.topics import ALL
+from schemas.topics import ALL, CHECKPOINT
 from state.survey import StoreFound, survey
+from streams import advice
 from streams.assembly import partitions_of
 from streams.blobs import Blobs
+from streams.checkpoints import history
 from streams.checks import Check, of_broker_clock, of_cluster, of_node, of_state, of_topics
 from streams.differences import differences
+from streams.engines.broker import Broker
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.kafka_survey import TopicFound, ends_of, newest_ms, survey_cluster, survey_topics
 from streams.settings import Settings
@@ -38,6 +41,8 @@ def examine(settings: Settings, broker: KafkaBroker, clock: Callable[[], float])
     if store is not None and topics is not None:
         yield from _of_state(broker, store, topics)
     yield of_blobs(settings)
+    if topics is not None and CHECKPOINT.name in topics:
+        yield from of_newest_snapshot(settings, broker)
 
 
 def of_versions() -> Iterator[Check]:
@@ -83,6 +88,27 @@ def of_blobs(settings: Settings) -> Check:
     return Check("blobs", "ok", f"{settings.blobs} takes, gives and removes")
 
 
+def of_newest_snapshot(settings: Settings, broker: Broker) -> Iterator[Check]:
+    """Whether the newest snapshot that the log names lies where it says; nothing if it names none.
+
+    A folder that is not mounted is made anew, takes and gives: only what should lie in it tells.
+    """
+    try:
+        newest = next(history(broker, settings.tenant, settings.model), None)
+        if newest is None:
+            return
+        found, there = newest.checkpoint, Blobs(settings.blobs).size(newest.checkpoint.uri)
+    except CurrereError as error:
+        yield Check("newest snapshot", "fail", str(error), "see the check of kafka and blobs")
+        return
+    if there is None:
+        lost = f"{found.version} is not at {found.uri}, where the log says"
+        mend = "mount it, or name the worker's store in the setting blobs; else it folds from an older one, or anew"
+        yield Check("newest snapshot", "warn", lost, mend)
+    else:
+        yield Check("newest snapshot", "ok", f"{found.version} is at {found.uri}")
+
+
 def _of_kafka(
     settings: Settings, broker: KafkaBroker, clock: Callable[[], float]
 ) -> Generator[Check, None, dict[str, TopicFound] | None]:
@@ -91,7 +117,7 @@ def _of_kafka(
         cluster, found = survey_cluster(broker), survey_topics(broker, ALL)
         newest = newest_ms(broker, _places(found))
     except BrokerError as error:
-        yield Check("kafka", "fail", str(error), "start it, or mend the setting kafka (and kafka_options)")
+        yield Check("kafka", "fail", str(error), f"start it, or mend its address: {advice.KAFKA}")
         return None
     yield from of_cluster(settings, cluster)
     yield from of_topics(settings, found, differences(ALL, partitions_of(settings), found, settings.kafka))
@@ -104,7 +130,7 @@ def _of_store(settings: Settings, clock: Callable[[], float]) -> Generator[Check
     try:
         found = survey(settings.redis, settings.tenant, settings.redis_cluster, clock=clock)
     except CurrereError as error:
-        yield Check("store", "fail", str(error), "start it, or mend the setting redis")
+        yield Check("store", "fail", str(error), f"start it, or mend its address: {advice.STORE}")
         return None
     for node in found.nodes:
         yield from of_node(settings, node)

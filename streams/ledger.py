@@ -150,12 +150,12 @@ class Column:
 
 
 class Ledger:
-    """What became of each record of one input topic."""
+    """What became of each record of one input topic; ``unnamed`` ones name no tenant, so they are everybody's."""
 
     def __init__(self, topic: str, ends: Ends) -> None:
         self.topic = topic
         self.columns = {partition: Column.between(*between) for partition, between in ends.items()}
-        self.records = 0
+        self.records = self.unnamed = 0
 
     def came(self, record: Record) -> None:
         """Note an input."""
@@ -164,6 +164,7 @@ class Ledger:
         column.came[row], column.arrived_ms[row] = True, record.timestamp_ms
         column.ident[row] = hashed(attributes(record).id)
         self.records += 1
+        self.unnamed += not record.header("ce_tenant")
 
     def excuse(self, origin: Origin) -> None:
         """Note that an input may do without an outcome."""

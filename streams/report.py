@@ -86,8 +86,8 @@ def _tables(result: RunResult) -> str:
     audit = result.audit
     counts: dict[str, object] = {
         "interactions": audit.events, "feedback": audit.feedback, "predictions": audit.predictions,
-        "examples": audit.examples, "train requests": audit.requests, "steps": audit.steps, "deltas": audit.deltas,
-        "checkpoints": audit.checkpoints, "drifts seen": audit.drifts,
+        "examples": audit.examples, "train requests": audit.requests, "step records": audit.steps,
+        "deltas": audit.deltas, "checkpoints": audit.checkpoints, "drifts seen": audit.drifts,
         **{f"dead letters: {reason}": n for reason, n in sorted(audit.dead_letters.items())},
         **{f"fate: {kind}": n for kind, n in sorted(audit.fates.items())},
     }  # fmt: skip

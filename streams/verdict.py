@@ -31,7 +31,8 @@ class Audit:
     """What the topics of one model say of themselves.
 
     ``events`` are interactions. ``events``, ``feedback`` and ``examples`` count records as they stand in the log;
-    ``predictions``, ``requests``, ``steps``, fates and dead letters count once an id.
+    ``predictions``, ``requests``, ``steps``, fates and dead letters count once an id. ``steps`` are records, one
+    for each request that was folded, genesis and probe as well: some more than the model's gradient steps.
 
     ``lost`` inputs have no outcome, ``pending`` ones not yet, ``waiting`` feedback has not met what it judges, and of
     ``forgotten`` ones retention may have taken the outcome. ``duplicated`` counts inputs with two outcomes, ids with
@@ -42,7 +43,8 @@ class Audit:
 
     ``shards`` of the store were read with ``values``, and so many outputs there are ``unsent``; none if it was not
     asked. ``snapshots`` were opened, ``snapshots_gone`` are no longer there; ``proven`` published versions are what
-    their requests fold to, ``unproven`` ones were made under another fingerprint or before the log begins.
+    their requests fold to, ``unproven`` ones were made under another fingerprint or before the log begins. ``unnamed``
+    inputs name no tenant, so they are everybody's.
     """
 
     tenant: str
@@ -77,11 +79,18 @@ class Audit:
     snapshots_gone: int = 0
     proven: int = 0
     unproven: int = 0
+    unnamed: int = 0
 
     @property
     def ok(self) -> bool:
         """Nothing lost, nothing twice, no prediction that knew its label, and consumers can follow to the end."""
         return not (self.lost or self.duplicated or self.peeked or self.faults)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither the topics nor the store hold anything that is the tenant's: then nothing was proven."""
+        made = (self.predictions, self.steps, self.deltas, self.checkpoints, self.drifts, self.shards)
+        return self.inputs <= self.unnamed and not (any(made) or self.fates or self.dead_letters)
 
     @property
     def inputs(self) -> int:

@@ -15,6 +15,7 @@ except ModuleNotFoundError as missing:
     raise SystemExit("currere: the command line needs the extra `roles`: pip install 'currere[roles]'") from missing
 
 from schemas.errors import ConfigurationError, CurrereError
+from streams.advice import advised
 from streams.cli import bench
 
 NAME = "currere"
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.exit(build()(args=arguments, prog_name=NAME))
     except CurrereError as error:
-        print(f"{NAME}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{NAME}: {' '.join(advised(error).split())}", file=sys.stderr)
         sys.exit(MISUSE if isinstance(error, ConfigurationError) else FAILURE)
     except KeyboardInterrupt:
         sys.exit(130)

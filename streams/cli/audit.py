@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.errors import CurrereError
+from schemas.errors import ConfigurationError, CurrereError
 from streams.cli.options import BlobStore, Json, Kafka, Redis, Tenant, broker_of, progress_bar, show_json, show_table
 from streams.settings import Settings, load
 
@@ -30,7 +30,8 @@ def audit(
     """Read every topic, Redis and the snapshots, ask of each record what became of it; exit status 0 if all is well.
 
     Shares no code and no counter with the roles, but the schemas and the fold. While they work, what has no outcome
-    yet is pending, not lost. Folding takes about as long as learning did; --no-fold leaves it out.
+    yet is pending, not lost. Folding takes about as long as learning did; --no-fold leaves it out. Exit status 2 if
+    there is nothing at all of the tenant.
 
     Example: currere audit --kafka kafka:9092 --redis redis://redis:6379/0 --at-rest
     """
@@ -45,8 +46,10 @@ def audit(
         show_table(("count", "of"), [(f"{n:,}", what) for what, n in _counts(found) if n])
         if found.findings:
             show_table(("kind", "where", "what"), [tuple(map(str, finding)) for finding in found.findings])
-    if not found.inputs:
-        typer.echo(f"the topics hold nothing of tenant {settings.tenant}; is it spelled so?", err=True)
+    if found.is_empty:
+        where = "neither the topics nor the store hold" if store else "the topics do not hold"
+        what = f"anything of tenant {settings.tenant}: nothing was proven"
+        raise ConfigurationError(f"{where} {what}; name the tenant of the roles with --tenant or the setting tenant")
     if not found.ok:
         raise CurrereError(found.verdict)
 
@@ -81,7 +84,7 @@ def _audited(settings: Settings, at_rest: bool, holdings: Iterable[Holding] | No
 def _counts(found: Audit) -> Iterator[tuple[str, int]]:
     """What there was, in words, and how often."""
     for name in ("events", "feedback", "predictions", "examples", "requests", "steps", "deltas", "checkpoints"):
-        yield name, getattr(found, name)
+        yield "step records" if name == "steps" else name, getattr(found, name)
     yield from ((f"dead letters: {reason}", n) for reason, n in found.dead_letters.items())
     yield from ((f"fates: {kind}", n) for kind, n in found.fates.items())
     yield "lost: no outcome", found.lost
@@ -92,6 +95,7 @@ def _counts(found: Audit) -> Iterator[tuple[str, int]]:
     yield "feedback that waits for its interaction", found.waiting
     yield "beyond the log's memory", found.forgotten
     yield "sent again, counted once", found.resent
+    yield "inputs that name no tenant, so everybody's", found.unnamed
     yield "shards in the store", found.shards
     yield "values in the store", found.values
     yield "outputs in the store, not in the log yet", found.unsent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +15,14 @@ from streams.cli.options import Kafka, Redis, progress_bar, show_table
 
 if TYPE_CHECKING:
     from streams.chaos.matrix import Row
-    from streams.chaos.rounds import Results
+    from streams.chaos.rounds import Results, Round
     from streams.chaos.servers import Servers
 
 
 def chaos(
     names: Annotated[list[str] | None, typer.Argument(help="rows; default: all")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="rounds of each row")] = 1,
-    seed: Annotated[int, typer.Option(help="decides which role, which step and which moment")] = 0,
+    seed: Annotated[int, typer.Option(help="decides which role, which point of its work and which moment")] = 0,
     results: Annotated[Path, typer.Option(help="where results are kept, by commit")] = Path("chaos-results"),
     kafka: Kafka = None,
     redis: Redis = None,
@@ -44,6 +45,8 @@ def chaos(
         show_table(("row", "what is injected", "what must hold"), [(r.name, r.injects, r.claims) for r in rows])
         return
     kept = Results(results, *state_of_tree())
+    for line in failed_before(rows, kept.rounds):
+        typer.echo(line, err=True)
     _play(rows, rounds, seed, kept, _given(kafka, redis))
     _tell(rows, kept, plots, as_json)
 
@@ -69,9 +72,19 @@ def _play(rows: list[Row], rounds: int, seed: int, kept: Results, given: Servers
 
         for done in play_all(rows, rounds, seed, kept, given, begins):
             bar.advance(task)
-            logs = f"; logs in {done.logs}" if done.logs else ""
-            said = "holds" if done.holds else f"DOES NOT HOLD: {' '.join(done.why.split())}{logs}"
-            typer.echo(f"{done.row} {done.number + 1}/{rounds} ({done.seconds:.0f} s): {said}", err=True)
+            typer.echo(f"{done.row} {done.number + 1}/{rounds} ({done.seconds:.0f} s): {_said(done)}", err=True)
+
+
+def failed_before(rows: Iterable[Row], kept: Iterable[Round]) -> list[str]:
+    """A line for each round of ``rows`` that was kept and did not hold: why, and where its logs are."""
+    names = {row.name for row in rows}
+    failed = [done for done in kept if done.row in names and not done.holds]
+    return [f"{done.row}, round {done.number + 1} of seed {done.seed}, played before: {_said(done)}" for done in failed]
+
+
+def _said(done: Round) -> str:
+    logs = f"; logs in {done.logs}" if done.logs else ""
+    return "holds" if done.holds else f"DOES NOT HOLD: {' '.join(done.why.split())}{logs}"
 
 
 def _tell(rows: list[Row], kept: Results, plots: Path | None, as_json: bool) -> None:
@@ -92,4 +105,5 @@ def _tell(rows: list[Row], kept: Results, plots: Path | None, as_json: bool) -> 
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     if broken := [row["name"] for row in found["rows"] if not row["holds"]]:
-        raise CurrereError(f"{', '.join(broken)} did not hold; see {kept.path} and the logs beside it")
+        see = f"see {kept.path} and the logs beside it; another --results plays anew"
+        raise CurrereError(f"{', '.join(broken)} did not hold; {see}")

@@ -173,14 +173,14 @@ def spark(curve: list[float], width: int = 60) -> str:
 
 def summary(result: RunResult, ran: Ran, report: Path) -> Table:
     """What came of a run, for a person."""
-    audit, fresh, first = result.audit, result.freshness, result.first
+    audit, fresh = result.audit, result.freshness
     table = Table(title="What came of it", show_header=False, title_justify="left")
     table.add_row("events, feedback", f"{audit.events:,}, {audit.feedback:,}")
-    table.add_row("steps, deltas, snapshots", f"{audit.steps:,}, {audit.deltas:,}, {audit.checkpoints:,}")
+    table.add_row("step records, deltas, snapshots", f"{audit.steps:,}, {audit.deltas:,}, {audit.checkpoints:,}")
     table.add_row("audit", audit.verdict)
-    if first is not None:
-        quality = f"MCC {first.model.mcc:.3f}, last quarter {first.model.last_quarter_mcc:.3f}"
-        table.add_row(first.task, f"{quality} (majority {first.majority.last_quarter_mcc:.3f})")
+    for task, of_task in result.quality.items():
+        quality = f"MCC {of_task.model.mcc:.3f}, last quarter {of_task.model.last_quarter_mcc:.3f}"
+        table.add_row(task, f"{quality} (majority {of_task.majority.last_quarter_mcc:.3f})")
     if fresh.p50 is not None and fresh.p99 is not None:
         table.add_row("feedback to model", f"p50 {fresh.p50:.2f} s, p99 {fresh.p99:.2f} s, of {fresh.n:,}")
     if ran.first_model_s is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import ConfigurationError
-from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json, show_table
+from streams.cli.options import BlobStore, Json, Kafka, Tenant, broker_of, progress_bar, show_json, show_table, utc
+from streams.cli.prune import prune
 
 if TYPE_CHECKING:
     from learners.tracker import Standing
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The versions of a model, and how good one is.")
+app.command()(prune)
 
 METRICS = (
     "n",
@@ -60,7 +61,7 @@ def list_(
         show_json([_brief(kept) for kept in found])
     elif found:
         rows = [
-            (c.version, time_of(kept), f"{c.size:,}", _numbers(c.metrics), c.uri)
+            (c.version, utc(kept.time), f"{c.size:,}", _numbers(c.metrics), c.uri)
             for kept in found
             for c in (kept.checkpoint,)
         ]
@@ -84,7 +85,7 @@ def show(
 
     settings, broker = _connected(kafka, tenant)
     kept = kept_as(broker, settings.tenant, settings.model, version)
-    whole = {"time": time_of(kept), **kept.checkpoint.model_dump(mode="json")}
+    whole = {"time": utc(kept.time), **kept.checkpoint.model_dump(mode="json")}
     if as_json:
         show_json(whole)
         return
@@ -235,12 +236,7 @@ def _connected(kafka: str | None, tenant: str | None) -> tuple[Settings, Broker]
 def _brief(kept: Kept) -> dict[str, object]:
     found = kept.checkpoint
     names = ("version", "lineage", "next_offset", "size", "metrics", "uri")
-    return {"time": time_of(kept), **{name: getattr(found, name) for name in names}}
-
-
-def time_of(kept: Kept) -> str:
-    """When a checkpoint was made, to the second, in UTC."""
-    return kept.time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"time": utc(kept.time), **{name: getattr(found, name) for name in names}}
 
 
 def _numbers(metrics: Mapping[str, float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,11 @@ def broker_of(settings: Settings) -> KafkaBroker:
     from streams.engines.kafka_broker import KafkaBroker
 
     return KafkaBroker(settings.kafka, settings.kafka_options, settings.kafka_replication)
+
+
+def utc(moment: datetime) -> str:
+    """``moment`` to the second, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def show_json(result: object) -> None:

@@ -179,7 +179,9 @@ def test_at_its_bars_the_pass_holds() -> None:
 )
 def test_each_bar_is_missed_by_its_own_figure_alone(part: str, changed: dict[str, float | None], bar: str) -> None:
     worse = {**GOOD, part: {**GOOD[part], **changed}}
-    assert [name for name, kept in multimodal.held(worse, [worse]).items() if not kept] == [bar]
+    holds = multimodal.held(worse, [worse])
+    assert [name for name, kept in holds.items() if not kept] == [bar]
+    assert (multimodal.status(holds), multimodal.status(multimodal.held(GOOD, [GOOD]))) == (1, 0)
 
 
 LINE = (

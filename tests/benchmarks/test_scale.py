@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from math import isnan, log10
+from math import ceil, isnan, log10
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from benchmarks import scale
 from benchmarks.scale_model import allocated, entry_bytes, off_by, outbox_bytes, string, table_bytes
 from benchmarks.scale_plan import (
+    HOURS_PER_MONTH,
     MEASURED,
     Assumptions,
     Figures,
+    assumed_rows,
     events,
     log_bytes,
     plan,
@@ -111,11 +113,31 @@ def test_a_topic_holds_what_comes_in_the_days_that_it_is_kept() -> None:
 def test_a_plan_has_room_for_its_peak() -> None:
     assumed, figures = Assumptions(), replace(FIGURES, score_us=700.0, pending_bytes=2_000.0)
     rows = {row.name: row.value for row in plan(1e6, assumed, figures)}
-    assert rows["session processes"] * assumed.busy >= rows["session cores at work"]
+    at_work = rows["session cores at work"] + rows["cores that pass over others' events"]
+    assert rows["session processes"] * assumed.busy >= at_work
     assert rows["Redis Cluster shards"] * assumed.redis_gb * assumed.busy >= rows["Redis memory"]
     assert rows["partitions"] >= max(2 * rows["session processes"], 4 * rows["Redis Cluster shards"])
     assert rows["curate ready in"] <= assumed.takeover_s
     assert rows["money"] == sum(rows[f"money for {what}"] for what in ("cores", "memory", "disks"))
+
+
+def test_the_money_counts_a_core_for_each_process_of_each_shard() -> None:
+    assumed, figures = Assumptions(), replace(FIGURES, score_us=700.0, ready_s_per_million=120.0, foreign_us=6.0)
+    rows = {row.name: row.value for row in plan(1e6, assumed, figures)}
+    shards, servers = (
+        rows["worker shards"],
+        [rows[f"{name} cores at work"] / assumed.busy for name in ("Redis", "Kafka")],
+    )
+    assert shards > 1
+    assert rows["session processes"] % shards == 0
+    assert rows["cores paid for"] == rows["session processes"] + 2 * shards + sum(map(ceil, servers))
+    assert rows["money for cores"] == rows["cores paid for"] * HOURS_PER_MONTH * assumed.per_vcpu_hour
+
+
+def test_of_an_assumption_that_was_given_nobody_says_where_it_is_from() -> None:
+    ours, given = ({row[0]: row[2] for row in assumed_rows(Assumptions.of(told))} for told in ([], ["labelled=.5"]))
+    assert given["labelled"].endswith(": as given")
+    assert {name for name, why in ours.items() if given[name] != why} == {"labelled"}
 
 
 def test_every_line_of_a_plan_has_a_name_of_its_own() -> None:

@@ -14,6 +14,7 @@ from schemas import codec, topics
 from schemas.envelope import Origin
 from schemas.interaction import Interaction, Payload
 from schemas.model import Delta
+from streams.blobs import Blobs
 from streams.cli import FAILURE, main
 from streams.letters import RETRY_OF
 
@@ -127,6 +128,19 @@ def test_checkpoints_are_listed_and_shown_whole(capsys: pytest.CaptureFixture[st
     assert code == 0
     assert {name: whole[name] for name in newest} == newest
     assert whole["settings"]["buckets"] == here.settings.learning["buckets"]
+
+
+def test_pruning_that_is_only_tried_names_the_newest_and_deletes_nothing(
+    capsys: pytest.CaptureFixture[str], here: Town
+) -> None:
+    here.wait_for(topics.CHECKPOINT, lambda record: record.header("ce_tenant") == here.settings.tenant)
+    code, found = run(capsys, "model", "prune", "--keep", "2", "--dry-run")
+    _, listed = run(capsys, "model", "list")
+    assert (code, found["dry_run"]) == (0, True)
+    assert found["kept"]
+    assert [one["version"] for one in listed if one["version"] in found["kept"]] == found["kept"]
+    blobs = Blobs(here.settings.blobs)
+    assert all(blobs.size(one["uri"]) == one["size"] for one in listed)
 
 
 def test_the_audit_of_roles_at_work_is_content_with_topics_store_and_every_published_version(

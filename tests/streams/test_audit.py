@@ -283,6 +283,11 @@ def test_another_tenant_s_records_are_not_looked_at(lesson: Lesson) -> None:
     assert replace(of(log), findings=()) == replace(of(lesson.log), findings=())
 
 
+def test_of_a_tenant_whom_nobody_knows_there_is_nothing(lesson: Lesson) -> None:
+    assert audit(lesson.log, "misspelled", MODEL).is_empty
+    assert not of(lesson.log).is_empty
+
+
 def test_what_stood_in_the_topics_before_the_tenant_s_roles_began_is_not_looked_at(lesson: Lesson) -> None:
     log = copied(lesson.log)
     since = {f"{topic.name}/{place}": log.ends(topic.name, place)[1] for topic in topics.ALL

@@ -57,6 +57,12 @@ def test_what_is_absent_is_unavailable(blobs: Blobs) -> None:
         blobs.get(f"{blobs.url}/nowhere", 1, sha(b"x"))
 
 
+def test_the_size_is_of_what_lies_there_and_of_this_store_alone(blobs: Blobs) -> None:
+    assert blobs.size(blobs.put(PATH, CONTENT)) == len(CONTENT)
+    assert blobs.size(f"{blobs.url}/nowhere") is None
+    assert blobs.size(f"file:///elsewhere/{PATH}") is None
+
+
 @pytest.mark.parametrize("torn", [CONTENT[:-1], CONTENT + b"x", b"", b"W" + CONTENT[1:]])
 def test_a_torn_or_changed_blob_is_unavailable(blobs: Blobs, tmp_path: Path, torn: bytes) -> None:
     uri = blobs.put(PATH, CONTENT)

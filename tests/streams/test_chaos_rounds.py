@@ -20,6 +20,7 @@ from streams.chaos.rounds import Results, Round, play_one, state_of_tree
 from streams.chaos.servers import Servers
 from streams.chaos.stand import Stand
 from streams.chaos.tree import raised
+from streams.cli.chaos import failed_before
 from streams.engines.memory import ManualClock, MemoryLog
 from streams.message import Message
 
@@ -48,6 +49,15 @@ def test_a_round_of_this_commit_is_not_played_again_and_any_other_is(tmp_path: P
     assert not kept.has("kill-session", 3, 1)
     assert not kept.has("kill-session", 4, 0)
     assert not Results(tmp_path, "decade", dirty=False).has("kill-session", 3, 0)
+
+
+def test_a_kept_round_that_did_not_hold_says_why_and_where_its_logs_are() -> None:
+    failed = replace(HELD, number=1, holds=False, why="Lost:\n  one", logs="results/failed/kill-session-3-1")
+    other = replace(failed, row="zombie")
+    (line,) = failed_before([row("kill-session")], [HELD, failed, other])
+    assert line.startswith("kill-session, round 2 of seed 3, played before: ")
+    assert "Lost: one" in line
+    assert failed.logs in line
 
 
 def test_rounds_of_a_tree_with_changes_are_apart_and_never_gone_on_with(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.main import get_command
 
 from schemas.errors import BrokerError, ConfigurationError, CurrereError
-from streams import cli
+from streams import advice, cli
 from streams.cli import FAILURE, MISUSE, bench, build, main
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,14 @@ def test_a_silent_broker_is_one_line_and_librdkafka_adds_none(
     code, out, err = run(capfd, "dlq", "list", "--kafka", "127.0.0.1:1")
     assert (code, out) == (FAILURE, "")
     assert err.startswith("currere: Kafka at 127.0.0.1:1 does not answer")
+    assert err.endswith(f"{advice.KAFKA}\n")
     assert err.count("\n") == 1
+
+
+def test_a_silent_store_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "audit", "--redis", "redis://127.0.0.1:1/0", "--kafka", "127.0.0.1:1")
+    assert code == FAILURE
+    assert err.endswith(f"{advice.STORE}\n")
 
 
 def test_benchmarks_are_listed_when_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import MODEL, TENANT
+from trainlog import CADENCE, Bench, ask, step
 
 from schemas.topics import ALL, MAX_MESSAGE_BYTES
 from state.store import Shard
 from state.survey import NodeFound
 from streams.checks import APART_S, Check, of_broker_clock, of_clock, of_cluster, of_node, of_state, of_topics
 from streams.differences import Difference
-from streams.doctor import HOME, OURS, examine, of_blobs, of_names, of_versions
+from streams.doctor import HOME, OURS, examine, of_blobs, of_names, of_newest_snapshot, of_versions
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.kafka_survey import ClusterFound, TopicFound
 from streams.roles import ROLES
@@ -219,6 +221,18 @@ def test_a_folder_that_cannot_be_is_a_failure_that_says_why(tmp_path: Path) -> N
     check = of_blobs(load(blobs=f"file://{tmp_path}/file/blobs"))
     assert check.state == "fail"
     assert "directory" in check.found
+
+
+def test_a_blob_store_that_was_not_mounted_is_seen_by_the_snapshot_that_it_lacks(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "mounted")
+    ask(bench.log, *map(step, range(CADENCE.snapshot_steps)))
+    here = load(tenant=TENANT, model=MODEL, blobs=bench.blobs.url)
+    assert list(of_newest_snapshot(here, bench.log)) == []
+    bench.fold(bench.worker())
+    assert states(list(of_newest_snapshot(here, bench.log))) == {}
+    (tmp_path / "mounted").rename(tmp_path / "elsewhere")
+    assert of_blobs(here).state == "ok"
+    assert states(list(of_newest_snapshot(here, bench.log))) == {"newest snapshot": "warn"}
 
 
 def test_servers_that_do_not_answer_are_failures_and_the_rest_is_looked_at(

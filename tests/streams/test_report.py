@@ -15,7 +15,10 @@ from lesson import MODEL, TENANT, Lesson, copied, held, records, without
 
 from schemas import topics
 from streams.books import Books
+from streams.cli.demo import summary
+from streams.demo import Ran
 from streams.observe import Freshness
+from streams.play import Played
 from streams.plot import Axis, round_up
 from streams.report import page, write_report
 from streams.result import RunResult, measure, to_json
@@ -133,6 +136,13 @@ def test_what_was_named_by_others_is_text(result: RunResult) -> None:
     html = page(replace(result, data='<script>alert("x")</script>', settings={"<b>": "<i>"}))
     assert not parsed(html).of("script")
     assert "&lt;script&gt;" in html
+
+
+def test_the_table_of_a_run_has_each_task_that_had_labels(lesson: Lesson, result: RunResult) -> None:
+    ran = Ran(Played(), result.seconds, None, {}, result.rss_mb, lesson.observer)
+    names = list(summary(result, ran, Path("report.html")).columns[0].cells)
+    assert len(result.quality) > 1
+    assert [name for name in names if name in result.quality] == list(result.quality)
 
 
 def test_a_run_in_which_nothing_happened_has_a_page_and_json(empty: RunResult, tmp_path: Path) -> None:
