@@ -31,12 +31,12 @@ from streams import failpoints
 from streams.blobs import Blobs, BlobUnavailable
 from streams.clock import passed
 from streams.engines.broker import Broker, Producer
+from streams.malloc import trim
 from streams.message import Message, Record, partition_of
 from streams.metrics import Metrics
 from streams.processor import dead_letter, message
 from streams.published import ARRIVALS, checkpoints_of, last_dead_letter, last_event, snapshot_of
 from streams.steps import observe_step
-from streams.trim import trim
 
 LOG = logging.getLogger("streams.worker")
 FLUSH_S = 5.0  # for a delta to be acknowledged before the snapshot that follows it
