@@ -1,7 +1,7 @@
 """What growth costs, by processes, partitions, sessions, learners and remembered items; and what a plan needs.
 
     currere bench scale [--sizes 1000 10000 100000 1000000] [--processes 1 2 4] [--partitions 1 4 8 32] [--json]
-    currere bench scale --rounds 0 --series items     # what examples cost by items of the replay memory, and no more
+    currere bench scale --rounds 0 --series items    # what examples cost by items of the replay memory, and no more
     currere bench scale --plan LEARNERS [--assume NAME=NUMBER ...] [--figures FILE]
 
 Kafka and Redis (with an append-only file, synced at each commit) are started for the run, and the roles run as

@@ -39,9 +39,11 @@ class Changes(NamedTuple):
 
 
 class Memory:
-    """What is kept, in place: each change takes time that grows with the logarithm of what is kept.
+    """What is kept. Made by ``Memory.of``.
 
-    It has one owner, who alone changes it, and who asks it with ``changes`` what to write. Made by ``Memory.of``.
+    It changes in place, since a copy for each example would cost as much as is kept; so it has one owner, who alone
+    changes it and asks it with ``changes`` what to write. A change takes time that grows with the logarithm of what is
+    kept.
     """
 
     def __init__(self, settings: MemorySettings, index: Index) -> None:

@@ -174,7 +174,7 @@ class Remembered:
         self.memory.replayed(ids)
 
     def writes(self) -> list[Write]:
-        """How the store becomes what this holds, which is then over."""
+        """How the store becomes what this holds. With it this is over: whoever comes next may change the memory."""
         changed = self.memory.changes()
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]

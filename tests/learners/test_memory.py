@@ -87,6 +87,13 @@ def test_the_capacity_is_divided_as_evenly_as_the_classes_allow(offered: list[En
         assert kept[label] == came[label] or kept[label] >= max(kept.values()) - 1
 
 
+def test_whoever_is_not_capped_and_has_everything_has_it_divided_among_the_classes() -> None:
+    uncapped = MemorySettings(capacity=12, learner_share=1, rater_share=1)
+    offered = [entry(uncapped, f"e{i}", 0.5, "aaab"[i % 4], "ann", "ann", i) for i in range(40)]
+    kept = Counter(held.label for held in Memory.of(uncapped, offered).entries.values())
+    assert kept == dict.fromkeys("ab", 12 / 2)
+
+
 @given(offered=offers())
 def test_of_each_class_and_learner_the_smallest_keys_are_kept(offered: list[Entry]) -> None:
     kept = Memory.of(small(), offered).entries
