@@ -45,7 +45,8 @@ class Lots:
 
     def priority(self, id: str) -> int:
         """``weight ** alpha``, in units of 1 / ``ONE``, at least one of them."""
-        return max(round(self._entries[id].weight ** self.alpha * ONE), 1)
+        priority: float = self._entries[id].weight ** self.alpha
+        return max(round(priority * ONE), 1)
 
     def put(self, id: str) -> None:
         """``id`` came."""
