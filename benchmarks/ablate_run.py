@@ -16,7 +16,7 @@ from learners.entry import entry
 from learners.fold import fold
 from learners.importance import disagreement, importance
 from learners.judged import likeliest
-from learners.memory import Memory, admit
+from learners.memory import Memory
 from learners.model import Model, served_view
 from learners.paired import BLOCKS
 from learners.predict import predict
@@ -90,7 +90,7 @@ class Curator:
             for one, value in zip(new, worth, strict=True)
         ]
         self.kept |= {one.id: one for one in new}
-        self.memory, _ = admit(self.memory, *offered)
+        self.memory.admit(*offered)
         self.kept = {id_: self.kept[id_] for id_ in self.memory.entries}
         if self.recipe.delay_weights and self.drift_s is not None:
             for one, at in zip(new, at_s, strict=True):

@@ -14,7 +14,7 @@ from benchmarks.digits_stream import CAPACITY, PIXELS, TASKS, TOGETHER, Ids, Res
 from learners.encode import encode
 from learners.entry import MemorySettings, entry
 from learners.fold import fold
-from learners.memory import Memory, admit
+from learners.memory import Memory
 from learners.model import Dense, Floats, Model, served_view
 from learners.predict import predict_arrays
 from learners.replay import sample
@@ -61,7 +61,7 @@ class Curated:
         held = self.memory.settings
         labels = self.met.answers(ids)
         offered = [entry(held, str(at), 0.5, str(label), None, None, 0) for at, label in zip(ids, labels, strict=True)]
-        self.memory, _ = admit(self.memory, *offered)
+        self.memory.admit(*offered)
 
     def draw(self) -> tuple[Ids, Floats]:
         """Half uniformly, half by priority, with the weights that correct for it."""

@@ -19,7 +19,7 @@ from learners.drift import DriftMonitor
 from learners.entry import Entry, MemorySettings, entry
 from learners.fold import fold
 from learners.importance import disagreement
-from learners.memory import Memory, admit
+from learners.memory import Memory
 from learners.model import Model, served_view
 from learners.population import Population
 from learners.predict import predict
@@ -162,7 +162,7 @@ class Lesson:
         at = self.model.next_offset
         self.model, _ = fold(self.model, request, arrays, f"request-{at}", at)
         self.kept |= {one.id: one for one in new}
-        self.memory, left = admit(self.memory, *(_entry(self.moments[n]) for n in came))
+        left = self.memory.admit(*(_entry(self.moments[n]) for n in came))
         for id_ in (*left, *(one.id for one in new if one.id not in self.memory.entries)):
             self.kept.pop(id_, None)
 

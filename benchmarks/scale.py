@@ -1,6 +1,7 @@
 """What growth costs, by processes, partitions, sessions, learners and remembered items; and what a plan needs.
 
     currere bench scale [--sizes 1000 10000 100000 1000000] [--processes 1 2 4] [--partitions 1 4 8 32] [--json]
+    currere bench scale --rounds 0 --series items    # what examples cost by items of the replay memory, and no more
     currere bench scale --plan LEARNERS [--assume NAME=NUMBER ...] [--figures FILE]
 
 Kafka and Redis (with an append-only file, synced at each commit) are started for the run, and the roles run as
@@ -29,6 +30,8 @@ from benchmarks.scale_plan import MEASURED, Assumptions, Figures, as_json, assum
 from deploy.kafka.broker import BrokerFailed
 from schemas.errors import CurrereError
 
+SERIES = ("sessions", "learners", "items")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a plan, or measure; what was measured before a role failed is printed all the same, with status 1."""
@@ -49,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         print(f"currere: {failed}", file=sys.stderr)
     told = summary(found) | {"failed": failed}
-    asked = {name: getattr(given, name) for name in ("sizes", "processes", "partitions", "group", "events", "batch",
-                                                      "rounds", "seed")}  # fmt: skip
+    asked = {name: getattr(given, name) for name in ("sizes", "series", "processes", "partitions", "group", "events",
+                                                     "batch", "rounds", "seed")}  # fmt: skip
     told["setup"] = {**asked, "cores": os.cpu_count(), "load": [round(one, 2) for one in os.getloadavg()],
                      **fingerprint()}  # fmt: skip
     if not given.json:
@@ -81,6 +84,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments(__doc__, "currere bench scale --sizes 1000 10000 100000 --json")
     parser.add_argument("--sizes", type=count, nargs="*", default=[10**3, 10**4, 10**5, 10**6], metavar="N",
                         help="of sessions, learners, items (default: 10^3 to 10^6)")  # fmt: skip
+    parser.add_argument("--series", nargs="+", choices=SERIES, default=SERIES, metavar="NAME",
+                        help=f"what there is more and more of (default: {' '.join(SERIES)})")  # fmt: skip
     parser.add_argument("--processes", type=count, nargs="+", default=[1, 2, 4], metavar="N")
     parser.add_argument("--partitions", type=count, nargs="+", default=[1, 4, 8, 32], metavar="N")
     parser.add_argument("--group", type=count, default=8, help="partitions while processes are compared (default 8)")

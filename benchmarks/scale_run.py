@@ -52,7 +52,7 @@ PARTITIONS = 4  # while sizes are compared
 CHUNKS = 3  # as many figures of each size
 LESSONS = 60  # that are made, and then said again and again
 FEEDBACK = 0.9  # for each interaction: fewer than have a label, so that each meets its own
-AT_ONCE, DEAR, FEWEST = 64, 20_000, 4  # examples that curate decides at once; items from where there are fewer; batches
+AT_ONCE = 64  # examples that curate decides at once
 ALONE = 100  # interactions that are sent one by one
 ANOTHER = "somebody-else"
 
@@ -192,17 +192,18 @@ def run(given: argparse.Namespace, found: Found) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="currere-scale-")))
         ground = _ground(given, folder, stack.enter_context(servers.Broker(folder / "kafka", settings=servers.QUICK)))
         turns = list(dict.fromkeys([*((p, 1) for p in given.partitions), *((given.group, n) for n in given.processes)]))
-        advance = stack.enter_context(progress("runs", len(turns) * given.rounds + 3 * len(given.sizes)))
+        runs = len(turns) * given.rounds + len(given.series) * len(given.sizes)
+        advance = stack.enter_context(progress("runs", runs))
         for _ in range(given.rounds):
             for partitions, processes in turns:
                 cost = throughput(ground, partitions, processes, found)
                 found.throughput.append((partitions, processes, cost))
                 _say(f"{partitions} partitions, {processes} processes", cost)
                 advance()
-        for name, series in (("sessions", of_sessions), ("learners", of_learners), ("items", of_items)):
+        for name in given.series:
             found.sizes[name] = []
             for size in given.sizes:
-                full = series(ground, size, found)
+                full = SERIES[name](ground, size, found)
                 found.sizes[name].append(full)
                 for kind, costs in full.costs.items():
                     _say(f"{size:,} {name}, {kind}, ready after {full.ready_s:.1f} s", costs[-1])
@@ -256,16 +257,17 @@ def of_items(ground: Ground, size: int, found: Found) -> Full:
     return _curated(ground, size, ITEMS, found, memory={"capacity": size})
 
 
+SERIES = {"sessions": of_sessions, "learners": of_learners, "items": of_items}
+
+
 def _curated(ground: Ground, size: int, kinds: Sequence[str], found: Found, memory: dict[str, object]) -> Full:
     with ground.place(PARTITIONS, memory=memory, batch=AT_ONCE) as stand:
         shard = Shard(stand.settings.tenant, "curate", 0)
         held = stand.filled([shard], kinds, size)
-        dear = min(1.0, DEAR / size) if kinds == ITEMS else 1.0
-        examples = max(round(ground.given.batch * dear), FEWEST * AT_ONCE)
         with stand.working("curate") as (workers, ready_s):
             rss = rss_mb([worker.pid for worker in workers])
             costs = [stand.cost(workers, chunk, lambda: stand.decided("curate", topics.EXAMPLE, 1))
-                     for chunk in chunks(ground.written.examples, examples, 1)]  # fmt: skip
+                     for chunk in chunks(ground.written.examples, ground.given.batch, 1)]  # fmt: skip
         requests = {topics.TRAIN_REQUEST.name: stand.disk(topics.TRAIN_REQUEST)}
         if found.worker is None:
             found.disk |= requests

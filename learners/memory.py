@@ -20,35 +20,48 @@ is kept is what would be kept had the mark come first, but for those who had lef
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from learners.entry import Entry, MemorySettings, weighed
+from learners.index import Index, Kind
+from learners.lots import Lots
 
-Ranked = list[tuple[float, str]]
+
+class Changes(NamedTuple):
+    """What to write and what to delete, so that a stored memory becomes another."""
+
+    put: tuple[Entry, ...]
+    drop: tuple[str, ...]
 
 
-@dataclass(frozen=True)
 class Memory:
-    """The index: entries by id and, for each class, (key, id) in rising order. Made by ``Memory.of`` and ``admit``."""
+    """What is kept. Made by ``Memory.of``.
 
-    settings: MemorySettings
-    entries: Mapping[str, Entry]
-    ranked: Mapping[str, Ranked]
-    held: Counter[tuple[str, str, str]]
+    It changes in place, since a copy for each example would cost as much as is kept; so it has one owner, who alone
+    changes it and asks it with ``changes`` what to write. A change takes time that grows with the logarithm of what is
+    kept.
+    """
+
+    def __init__(self, settings: MemorySettings, index: Index) -> None:
+        self.settings = settings
+        self.lots = Lots(settings.alpha, index.entries)
+        self._index = index
+        self._was: dict[str, Entry | None] = {}  # of each id that changed, what was held when ``changes`` was asked
 
     @classmethod
     def of(cls, settings: MemorySettings, entries: Iterable[Entry] = ()) -> Memory:
-        """The memory that keeps what ``settings`` let it of ``entries``."""
-        whole = _index(settings, {entry.id: entry for entry in entries})
-        # What was kept under the same settings fits: admitting 2,000 entries one by one takes four times as long.
-        return whole if _fits(whole) else admit(_index(settings, {}), *whole.ordered)[0]
+        """The memory that keeps what ``settings`` let it of ``entries``. Those are stored: see ``changes``."""
+        whole = Index(entries)
+        if _fits(settings, whole):
+            return cls(settings, whole)  # 2,000 entries one by one take four times as long
+        memory = cls(settings, Index())
+        memory.admit(*whole.ordered)
+        memory._was = {id: entry for id, entry in whole.entries.items() if id not in memory.entries}
+        return memory
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -58,10 +71,23 @@ class Memory:
 
     __hash__ = None  # type: ignore[assignment]  # a memory is no key
 
-    @cached_property
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is held, by id, in no order."""
+        return self._index.entries
+
+    @property
     def ordered(self) -> tuple[Entry, ...]:
         """Its entries in an order that depends on nothing else: by class, then by key."""
-        return tuple(self.entries[id] for label in sorted(self.ranked) for _, id in self.ranked[label])
+        return self._index.ordered
+
+    def sizes(self) -> Mapping[str, int]:
+        """By class how many entries are held."""
+        return self._index.sizes()
+
+    def of_learner(self, learner: str) -> list[str]:
+        """The ids of a learner's entries."""
+        return self._index.of("learner", learner)
 
     def to_bytes(self) -> bytes:
         """All entries as JSON columns. A caller that writes often stores entries singly, see ``changes``."""
@@ -73,156 +99,121 @@ class Memory:
         columns = from_json(value)
         return cls.of(settings, map(Entry, *(columns[name] for name in Entry._fields)) if columns else ())
 
+    def admit(self, *entries: Entry) -> tuple[str, ...]:
+        """Offer ``entries``; returns the ids that were held before and are not now."""
+        came, left = set[str](), dict[str, None]()
+        for offered in entries:
+            if offered.weight >= self.settings.threshold and offered.id not in self.entries:
+                if offered.id not in left:
+                    came.add(offered.id)
+                left |= dict.fromkeys(id for id in self._offer(offered) if id not in came)
+        return tuple(id for id in left if id not in self.entries)
 
-def admit(memory: Memory, *entries: Entry) -> tuple[Memory, tuple[str, ...]]:
-    """The memory after ``entries`` were offered, and the ids it held before and does not hold now."""
-    draft = _Draft(memory)
-    for offered in entries:
-        if offered.weight >= memory.settings.threshold and offered.id not in draft.entries:
-            draft.put(offered)
-    return draft.whole(), tuple(id for id in draft.left if id in memory.entries)
+    def evict(self, id: str) -> None:
+        """Hold ``id`` no longer: a retraction, a withdrawn consent, an erasure."""
+        if id in self.entries:
+            self._drop(id)
 
+    def marked(self, interaction: str, marks: float) -> tuple[str, ...]:
+        """Experts' marks on ``interaction`` came to add ``marks`` to its examples' importance.
 
-def evict(memory: Memory, id: str) -> Memory:
-    """The memory without ``id``: a retraction, a withdrawn consent, an erasure."""
-    if id not in memory.entries:
-        return memory
-    draft = _Draft(memory)
-    draft.drop(memory.entries[id])
-    return draft.whole()
+        Returns the ids of these examples, whether their weight changed or not; one that falls below the threshold
+        leaves.
+        """
+        ids = self._index.of("interaction", interaction)
+        for old in [self.entries[id] for id in ids]:
+            new = weighed(self.settings, old, min(old.unmarked + marks, 1.0))
+            if new.weight != old.weight:
+                self._drop(old.id)
+                if new.weight >= self.settings.threshold:
+                    self._offer(new)
+        return tuple(ids)
 
+    def replayed(self, ids: Iterable[str]) -> None:
+        """``ids`` were replayed once more; those that are not held are passed over."""
+        for id in ids:
+            if held := self.entries.get(id):
+                self._count(held, held.replayed + 1)
 
-def marked(memory: Memory, interaction: str, marks: float) -> tuple[Memory, tuple[str, ...]]:
-    """The memory after experts' marks on ``interaction`` came to add ``marks`` to its examples' importance.
+    def changes(self) -> Changes:
+        """How what is stored becomes what is held, in an order that is the same for every owner; asked again, what
+        changed since."""
+        now = {id: self.entries.get(id) for id in self._was}
+        put = sorted(entry for id, entry in now.items() if entry is not None and entry != self._was[id])
+        drop = sorted(id for id, entry in now.items() if entry is None)
+        self._was = {}
+        return Changes(tuple(put), tuple(drop))
 
-    Also the ids of these examples, whether their weight changed or not; one that falls below the threshold leaves.
-    """
-    held = [entry for entry in memory.entries.values() if entry.interaction == interaction]
-    again = [weighed(memory.settings, entry, min(entry.unmarked + marks, 1.0)) for entry in held]
-    changed = [(old, new) for old, new in zip(held, again, strict=True) if old.weight != new.weight]
-    if changed:
-        draft = _Draft(memory)
-        for old, new in changed:
-            draft.drop(old)
-            if new.weight >= memory.settings.threshold:
-                draft.put(new)
-        memory = draft.whole()
-    return memory, tuple(entry.id for entry in held)
+    def _offer(self, entry: Entry) -> Sequence[str]:
+        """Hold ``entry`` and let go of what is then one too many; returns the ids of that."""
+        self._put(entry)
+        left = list[str]()
+        shares: tuple[tuple[Kind, float], ...] = (
+            ("learner", self.settings.learner_share),
+            ("rater", self.settings.rater_share),
+        )
+        for kind, share in shares:
+            if entry.id in self.entries and (over := self._over(entry, kind, share)):
+                left.append(self._drop(over.id))
+        while len(self) > self.settings.capacity:
+            left.append(self._drop(self._index.worst_of_largest().id))
+        return left
+
+    def _over(self, entry: Entry, kind: Kind, share: float) -> Entry | None:
+        """Which entry of ``entry``'s learner or rater is one too many, if any is."""
+        name: str | None = getattr(entry, kind)
+        if name is None or share >= 1:
+            return None
+        index, cap, in_class = self._index, self.settings.cap(share), self.settings.cap_in_class(share)
+        if index.count(kind, name, entry.label) > in_class:
+            return index.worst(kind, name, entry.label)
+        if len(index.ranked) * in_class > cap and index.count(kind, name) > cap:
+            # Only where more classes occur than the settings expect: the cap is kept, at the price of property 3.
+            worst = (index.worst(kind, name, label) for label in index.ranked)
+            return max((one for one in worst if one is not None), key=lambda one: (one.key, one.id))
+        return None
+
+    def _put(self, entry: Entry) -> None:
+        self._was.setdefault(entry.id, None)
+        self._index.put(entry)
+        self.lots.put(entry.id)
+
+    def _drop(self, id: str) -> str:
+        entry = self.entries[id]
+        if self._was.setdefault(id, entry) is None:
+            del self._was[id]  # it came since: nobody need know
+        self.lots.drop(id)
+        self._index.drop(entry)
+        return id
+
+    def _count(self, held: Entry, replayed: int) -> None:
+        self._was.setdefault(held.id, held)
+        self._index.entries[held.id] = held._replace(replayed=replayed)
 
 
 def merge(one: Memory, other: Memory) -> Memory:
     """The memory of what either was offered; replay counts are the larger."""
-    merged, _ = admit(one, *other.ordered)
-    more = {
-        id: held._replace(replayed=other.entries[id].replayed)
-        for id, held in merged.entries.items()
-        if id in other.entries and other.entries[id].replayed > held.replayed
-    }
-    return Memory(merged.settings, {**merged.entries, **more}, merged.ranked, merged.held) if more else merged
+    merged = Memory.of(one.settings, one.ordered)
+    merged.admit(*other.ordered)
+    for id, held in other.entries.items():
+        if id in merged.entries and held.replayed > merged.entries[id].replayed:
+            merged._count(merged.entries[id], held.replayed)
+    return merged
 
 
-def replayed(memory: Memory, ids: Iterable[str]) -> Memory:
-    """The memory after ``ids`` were replayed once more; ids that it does not hold are passed over."""
-    held = (memory.entries[id] for id in ids if id in memory.entries)
-    more = {entry.id: entry._replace(replayed=entry.replayed + 1) for entry in held}
-    return Memory(memory.settings, {**memory.entries, **more}, memory.ranked, memory.held)
-
-
-class Changes(NamedTuple):
-    """What to write and what to delete, so that a stored memory becomes another."""
-
-    put: tuple[Entry, ...]
-    drop: tuple[str, ...]
-
-
-def changes(before: Memory, after: Memory) -> Changes:
-    """The entries of ``after`` that ``before`` does not hold so, and the ids that only ``before`` holds."""
-    old, new = before.entries, after.entries
-    put = tuple(entry for id, entry in new.items() if old.get(id) is not entry)
-    return Changes(put, tuple(id for id in old if id not in new))
-
-
-def _index(settings: MemorySettings, entries: Mapping[str, Entry]) -> Memory:
-    ranked: dict[str, Ranked] = {}
-    for entry in entries.values():
-        ranked.setdefault(entry.label, []).append((entry.key, entry.id))
-    for pairs in ranked.values():
-        pairs.sort()
-    return Memory(settings, entries, ranked, Counter(who for entry in entries.values() for who in _holders(entry)))
-
-
-def _fits(memory: Memory) -> bool:
-    settings, total = memory.settings, Counter[tuple[str, str]]()
-    shares = {"learner": settings.learner_share, "rater": settings.rater_share}
-    for (kind, name, _), count in memory.held.items():
-        total[kind, name] += count
+def _fits(settings: MemorySettings, index: Index) -> bool:
+    if len(index.entries) > settings.capacity:
+        return False
+    in_class, total = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
+    shares = {kind: share for kind, share in (("learner", settings.learner_share), ("rater", settings.rater_share))
+              if share < 1}  # fmt: skip
+    for entry in index.entries.values():
+        for kind in shares:
+            if (name := getattr(entry, kind)) is not None:
+                in_class[kind, name, entry.label] += 1
+                total[kind, name] += 1
     return (
-        len(memory) <= settings.capacity
-        and all(entry.weight >= settings.threshold for entry in memory.entries.values())
-        and all(count <= settings.cap_in_class(shares[kind]) for (kind, _, _), count in memory.held.items())
+        all(entry.weight >= settings.threshold for entry in index.entries.values())
+        and all(count <= settings.cap_in_class(shares[kind]) for (kind, _, _), count in in_class.items())
         and all(count <= settings.cap(shares[kind]) for (kind, _), count in total.items())
     )
-
-
-class _Draft:
-    """A memory being changed: the one place where its index is mutable."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.settings = memory.settings
-        self.entries = dict(memory.entries)
-        self.ranked = {label: ranked.copy() for label, ranked in memory.ranked.items()}
-        self.held = memory.held.copy()
-        self.left: list[str] = []
-
-    def whole(self) -> Memory:
-        return Memory(self.settings, self.entries, self.ranked, self.held)
-
-    def put(self, entry: Entry) -> None:
-        self.entries[entry.id] = entry
-        insort(self.ranked.setdefault(entry.label, []), (entry.key, entry.id))
-        for who in _holders(entry):
-            self.held[who] += 1
-        for kind, share in (("learner", self.settings.learner_share), ("rater", self.settings.rater_share)):
-            if entry.id in self.entries:
-                self._cap(entry.label, kind, getattr(entry, kind), share)
-        while len(self.entries) > self.settings.capacity:
-            self.drop(self._worst_of_largest())
-
-    def drop(self, entry: Entry) -> None:
-        del self.entries[entry.id]
-        self.left.append(entry.id)
-        ranked = self.ranked[entry.label]
-        ranked.pop(bisect_left(ranked, (entry.key, entry.id)))
-        if not ranked:
-            del self.ranked[entry.label]
-        for who in _holders(entry):
-            self.held[who] -= 1
-            if not self.held[who]:
-                del self.held[who]
-
-    def _cap(self, label: str, kind: str, name: str | None, share: float) -> None:
-        if name is None:
-            return
-        if self.held[kind, name, label] > self.settings.cap_in_class(share):
-            self.drop(self._worst(kind, name, (label,)))
-        elif sum(self.held[kind, name, each] for each in self.ranked) > self.settings.cap(share):
-            # Only where more classes occur than the settings expect: the cap is kept, at the price of property 3.
-            self.drop(self._worst(kind, name, tuple(self.ranked)))
-
-    def _worst(self, kind: str, name: str, labels: Iterable[str]) -> Entry:
-        held = (
-            next((pair for pair in reversed(self.ranked[label]) if getattr(self.entries[pair[1]], kind) == name), None)
-            for label in labels
-        )
-        return self.entries[max(pair for pair in held if pair is not None)[1]]
-
-    def _worst_of_largest(self) -> Entry:
-        largest = max(map(len, self.ranked.values()))
-        return self.entries[max(ranked[-1] for ranked in self.ranked.values() if len(ranked) == largest)[1]]
-
-
-def _holders(entry: Entry) -> Iterable[tuple[str, str, str]]:
-    if entry.learner is not None:
-        yield "learner", entry.learner, entry.label
-    if entry.rater is not None:
-        yield "rater", entry.rater, entry.label

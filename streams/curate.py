@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -43,7 +42,7 @@ class Curate:
     curation: Curation
     resident: bool = True
     quoted: tuple[str, ...] = ()
-    made: Made = field(default_factory=OrderedDict, repr=False, compare=False)
+    made: Made = field(default_factory=dict, repr=False, compare=False)
     payloads: Payloads = field(default_factory=Payloads, repr=False, compare=False)
 
     def keys(self, batch: Batch) -> Sequence[str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from learners.entry import Entry, MemorySettings, entry
-from learners.memory import Changes, Memory, admit, changes, evict, marked, replayed
+from learners.memory import Memory
 from learners.replay import Replay, sample
 from schemas.event import Part
 from schemas.training import TrainExample
@@ -20,13 +19,14 @@ from state.store import Delete, Put, Write
 from streams.compose import Chosen
 
 LINE, ASIDE, TOKEN = "line", "aside", "memory"  # the last is a name of a state, not a secret
-MOST_CACHED = 4
 MOST_PARSED = 4_096
 
-UNLIMITED = MemorySettings(capacity=sys.maxsize, threshold=0.0, learner_share=1.0, rater_share=1.0)
+Made = dict[bytes, Memory]
+"""By its token the index that this process has made itself, so that it need not read it back; at most one.
 
-Made = OrderedDict[bytes, Memory]
-"""By token, the indices that this process has made itself, so that it need not read them back."""
+Whoever changes an index takes it out, and puts it back under its new token when all is decided. So one that was left
+half changed is nowhere, and one whose change was never committed has a token that no store holds: both are read anew.
+"""
 
 
 class Payloads:
@@ -88,8 +88,8 @@ class Remembered:
     settings: MemorySettings
     line: list[Waiting]
     aside: list[Waiting]
-    before: Memory
     memory: Memory
+    classes: frozenset[str]  # that the store knows
     token: bytes
     _made: Made
     _gone: set[str]  # that left line or memory; some may have come back since
@@ -97,18 +97,19 @@ class Remembered:
 
     @classmethod
     def load(cls, values: Mapping[str, bytes], settings: MemorySettings, made: Made) -> Remembered:
-        """What ``values`` hold. The index is read anew only if this process has not made it itself."""
+        """What ``values`` hold. The index is read anew unless ``made`` has it, who then has it no longer."""
         token = values.get(TOKEN, b"")
         lines = values.get(LINE, b"[]"), values.get(ASIDE, b"[]")
         line, aside = (list(WAITING.validate_json(stored)) for stored in lines)
-        memory = made.get(token) if token else None
+        memory = made.pop(token, None)
+        made.clear()
         if memory is not None and memory.settings == settings:
-            return cls(settings, line, aside, memory, memory, token, made, set(), lines)
-        stored = [Entry(*from_json(value)) for key, value in sorted(values.items()) if key.startswith("m:")]
-        before = Memory.of(replace(UNLIMITED, classes=settings.classes), stored)
-        memory = Memory.of(settings, before.ordered)  # settings may have changed; what they cut leaves the store, too
-        cut = {entry.id for entry in stored} - set(memory.entries)
-        return cls(settings, line, aside, before, memory, token, made, cut, lines)
+            return cls(settings, line, aside, memory, frozenset(memory.sizes()), token, made, set(), lines)
+        stored = [Entry(*from_json(value)) for key, value in values.items() if key.startswith("m:")]
+        memory = Memory.of(settings, stored)  # settings may have changed; what they cut leaves the store, too
+        cut = {entry.id for entry in stored if entry.id not in memory.entries}
+        classes = frozenset(entry.label for entry in stored)
+        return cls(settings, line, aside, memory, classes, token, made, cut, lines)
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -134,13 +135,13 @@ class Remembered:
             entry(self.settings, w.id, w.importance, w.label, w.learner, w.rater, w.ms, w.interaction, w.unmarked)
             for w in new
         ]
-        self.memory, left = admit(self.memory, *offered)
+        left = self.memory.admit(*offered)
         self._gone.update(left, (e.id for e in offered if e.id not in self.memory.entries))
 
     def forget(self, id_: str) -> None:
         """Take an example out of line and memory, with its payload."""
         self.leave({id_})
-        self.memory = evict(self.memory, id_)
+        self.memory.evict(id_)
         self._gone.add(id_)
 
     def mark(self, interaction: str, marks: float) -> dict[str, float]:
@@ -151,15 +152,13 @@ class Remembered:
                 if w.interaction == interaction:
                     found[w.id] = min(w.unmarked + marks, 1.0)
                     line[at] = w.model_copy(update={"importance": found[w.id]})
-        before = self.memory.entries
-        self.memory, ids = marked(self.memory, interaction, marks)
-        held = [id_ for id_ in ids if id_ in self.memory.entries]
-        self._gone.update(id_ for id_ in ids if id_ not in self.memory.entries)
-        return {**found, **{id_: min(before[id_].unmarked + marks, 1.0) for id_ in held}}
+        ids, held = self.memory.marked(interaction, marks), self.memory.entries
+        self._gone.update(id_ for id_ in ids if id_ not in held)
+        return {**found, **{id_: min(held[id_].unmarked + marks, 1.0) for id_ in ids if id_ in held}}
 
     def of_learner(self, learner: str) -> list[str]:
         """The examples of a learner in line and memory."""
-        held = [e.id for e in self.entries if e.learner == learner]
+        held = self.memory.of_learner(learner)
         return [*held, *(w.id for w in (*self.line, *self.aside) if w.learner == learner)]
 
     def sample(self, n: int, seed: int) -> Replay:
@@ -172,12 +171,11 @@ class Remembered:
 
     def replayed(self, ids: Iterable[str]) -> None:
         """Note that these were replayed once more."""
-        self.memory = replayed(self.memory, ids)
+        self.memory.replayed(ids)
 
     def writes(self) -> list[Write]:
-        """How the store becomes what this holds."""
-        put, drop = changes(self.before, self.memory)
-        changed = Changes(tuple(sorted(put)), tuple(sorted(drop)))  # in an order that is the same for every owner
+        """How the store becomes what this holds. With it this is over: whoever comes next may change the memory."""
+        changed = self.memory.changes()
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]
         line_ids = {w.id for w in (*self.line, *self.aside)}
@@ -188,9 +186,8 @@ class Remembered:
                 found.append(Put(key, after))
         if changed.put or changed.drop:
             # The token chains the changes, so equal tokens are equal indices, whatever the store went through.
-            token = hashlib.sha256(self.token + to_json(changed)).digest()
-            found.append(Put(TOKEN, token))
-            self._made[token] = self.memory
-            while len(self._made) > MOST_CACHED:
-                self._made.popitem(last=False)
+            self.token = hashlib.sha256(self.token + to_json(changed)).digest()
+            found.append(Put(TOKEN, self.token))
+        if self.token:
+            self._made[self.token] = self.memory
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -116,11 +115,10 @@ class Table(Draft):
     def gauges(self) -> list[tuple[str, Mapping[str, str], float | None]]:
         """What operators see: memory by class, quality and drifts by task, trust by rater."""
         found: list[tuple[str, Mapping[str, str], float | None]] = []
-        held = Counter(entry.label for entry in self.memory.entries)
-        gone = {entry.label for entry in self.memory.before.entries.values()}  # zero is said once
-        for label in sorted({*held, *gone}):
+        held = self.memory.memory.sizes()
+        for label in sorted({*held, *self.memory.classes}):  # zero is said once
             task, _, name = label.partition("/")
-            found.append(("memory_items", {"task": task, "class": name}, float(held[label])))
+            found.append(("memory_items", {"task": task, "class": name}, float(held.get(label, 0))))
         known = sorted(self.heard & self.trust.counts.keys())
         found += [("rater_trust", {"rater": rater}, self.trust.weight(rater)) for rater in known]
         left = sorted(self.trusted - self.trust.counts.keys())  # else whoever was ever heard would be told for ever

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -84,7 +83,7 @@ def test_a_replay_memory_is_read_whole_with_the_example_of_each_entry(made: Writ
         fill(store, [taken], endless(made.entries[kind], NOW), ENTRIES)
     values, payloads = held(store, taken), Payloads()
     rules = MemorySettings(capacity=ENTRIES, learner_share=1.0, rater_share=1.0)
-    memory = Remembered.load(values, rules, OrderedDict()).memory
+    memory = Remembered.load(values, rules, {}).memory
     assert len(memory) == ENTRIES
     for id_, entry in memory.entries.items():
         example = payloads.read(values[payload_key(id_)]).example

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.entry import MS_PER_DAY, Entry, MemorySettings, entry, rank
-from learners.memory import Memory, admit, changes, evict, marked, merge, replayed
+from learners.memory import Changes, Memory, merge
 from schemas.errors import ConfigurationError
 
 Kind = Literal["learner", "rater"]
@@ -55,7 +55,8 @@ def test_what_is_kept_does_not_depend_on_the_order_of_arrival(kind: Kind, data: 
     shuffled = data.draw(st.permutations(offered))
     one, other = Memory.of(small(kind)), Memory.of(small(kind))
     for first, second in zip(offered, shuffled, strict=True):
-        one, other = admit(one, first)[0], admit(other, second)[0]
+        one.admit(first)
+        other.admit(second)
     assert one == other == Memory.of(small(kind), offered)
 
 
@@ -64,7 +65,8 @@ def test_what_is_kept_does_not_depend_on_the_order_of_arrival(kind: Kind, data: 
 def test_a_redelivered_entry_changes_nothing(kind: Kind, data: st.DataObject) -> None:
     offered = data.draw(offers(kind=kind))
     memory = Memory.of(small(kind), offered)
-    assert admit(memory, *offered) == (memory, ())
+    assert memory.admit(*offered) == ()
+    assert memory == Memory.of(small(kind), offered)
 
 
 @kinds
@@ -85,6 +87,13 @@ def test_the_capacity_is_divided_as_evenly_as_the_classes_allow(offered: list[En
         assert kept[label] == came[label] or kept[label] >= max(kept.values()) - 1
 
 
+def test_whoever_is_not_capped_and_has_everything_has_it_divided_among_the_classes() -> None:
+    uncapped = MemorySettings(capacity=12, learner_share=1, rater_share=1)
+    offered = [entry(uncapped, f"e{i}", 0.5, "aaab"[i % 4], "ann", "ann", i) for i in range(40)]
+    kept = Counter(held.label for held in Memory.of(uncapped, offered).entries.values())
+    assert kept == dict.fromkeys("ab", 12 / 2)
+
+
 @given(offered=offers())
 def test_of_each_class_and_learner_the_smallest_keys_are_kept(offered: list[Entry]) -> None:
     kept = Memory.of(small(), offered).entries
@@ -102,7 +111,7 @@ def test_caps_hold_in_every_order_though_an_adversary_sends_half_of_all_events(d
     hostile = [entry(rules, f"x{i}", 1.0, "abc"[i % 3], "mallory", "mallory", i) for i in range(100)]
     memory = Memory.of(rules)
     for offered in data.draw(st.permutations(honest + hostile)):
-        memory, _ = admit(memory, offered)
+        memory.admit(offered)
         held = [one.learner for one in memory.entries.values()].count("mallory")
         assert held <= 0.2 * 40
         assert len(memory) <= 40
@@ -165,41 +174,58 @@ def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> N
 def test_admitting_reports_only_ids_that_were_held_before() -> None:
     rules = MemorySettings(capacity=1, learner_share=1, rater_share=1)
     first, *others = sorted((entry(rules, str(i), 0.5, "x", None, None, 0) for i in range(5)), key=lambda one: -one.key)
-    memory, evicted = admit(Memory.of(rules, [first]), *others)
-    assert evicted == (first.id,)
+    memory = Memory.of(rules, [first])
+    assert memory.admit(*others) == (first.id,)
     assert set(memory.entries) == {others[-1].id}
 
 
 def test_an_evicted_entry_leaves_no_trace() -> None:
     offered = [entry(small(), str(i), 0.5, "ab"[i % 2], "l", "r", i) for i in range(4)]
-    memory = Memory.of(small(), offered)
-    gone = evict(memory, "1")
-    assert gone == Memory.of(small(), [one for one in offered if one.id != "1"])
-    assert evict(gone, "1") is gone
-    assert evict(Memory.of(small(), offered[:1]), "0") == Memory.of(small())
+    memory, alone = Memory.of(small(), offered), Memory.of(small(), offered[:1])
+    for _ in range(2):  # the second time it is not there
+        memory.evict("1")
+        assert memory == Memory.of(small(), [one for one in offered if one.id != "1"])
+    alone.evict("0")
+    assert alone == Memory.of(small())
 
 
 @given(offered=offers())
 def test_bytes_restore_the_memory(offered: list[Entry]) -> None:
-    memory = replayed(Memory.of(small(), offered), [one.id for one in offered[::2]])
+    memory = Memory.of(small(), offered)
+    memory.replayed(one.id for one in offered[::2])
     assert Memory.from_bytes(memory.to_bytes(), small()) == memory
 
 
 @given(offered=offers(), cut=st.integers(0, 60))
 def test_the_changes_turn_a_stored_memory_into_the_next(offered: list[Entry], cut: int) -> None:
-    before = Memory.of(small(), offered[:cut])
-    after = replayed(admit(before, *offered[cut:])[0], [one.id for one in offered[:3]])
-    put, drop = changes(before, after)
-    stored = {id: one for id, one in before.entries.items() if id not in drop} | {one.id: one for one in put}
-    assert Memory.of(small(), stored.values()) == after
-    assert all(before.entries.get(one.id) != one for one in put)
+    memory = Memory.of(small(), offered[:cut])
+    stored = {one.id: one for one in offered[:cut]}
+    memory.admit(*offered[cut:])
+    memory.replayed(one.id for one in offered[:3])
+    put, drop = memory.changes()
+    assert all(stored.get(one.id) != one for one in put)
+    assert stored.keys() >= {*drop}
+    stored = {id: one for id, one in stored.items() if id not in drop} | {one.id: one for one in put}
+    assert stored == memory.entries
+    assert memory.changes() == Changes((), ())
+
+
+def test_what_came_and_left_again_or_is_as_it_was_is_no_change() -> None:
+    stays, comes = moments(2, small())
+    memory = Memory.of(small(), [stays])
+    memory.admit(comes)
+    memory.evict(comes.id)
+    memory.evict(stays.id)
+    memory.admit(stays)
+    assert memory.changes() == Changes((), ())
 
 
 def test_replays_are_counted_and_merging_keeps_the_larger_count() -> None:
-    memory = Memory.of(small(), [entry(small(), "a", 0.5, "x", None, None, 0)])
-    twice = replayed(replayed(memory, ["a", "absent"]), ["a"])
+    never, twice = (Memory.of(small(), [entry(small(), "a", 0.5, "x", None, None, 0)]) for _ in range(2))
+    twice.replayed(["a", "absent"])
+    twice.replayed(["a"])
     assert twice.entries["a"].replayed == 2
-    assert merge(memory, twice) == merge(twice, memory) == twice
+    assert merge(never, twice) == merge(twice, never) == twice
 
 
 def test_a_memory_of_smaller_settings_is_cut_down_on_restoring() -> None:
@@ -216,22 +242,26 @@ def moments(n: int, rules: MemorySettings, marks: float = 0.0) -> list[Entry]:
 
 def test_a_mark_that_comes_after_the_label_gives_the_weight_that_it_would_have_given_before() -> None:
     rules = MemorySettings(capacity=5, learner_share=1, rater_share=1)
-    later, ids = marked(Memory.of(rules, moments(5, rules)), "i0", 0.3)
-    assert ids == ("e0",)
-    assert later == Memory.of(rules, moments(5, rules, marks=0.3))
-    assert marked(later, "i0", 0.0)[0] == Memory.of(rules, moments(5, rules)), "and is taken back"
+    memory = Memory.of(rules, moments(5, rules))
+    assert memory.marked("i0", 0.3) == ("e0",)
+    assert memory == Memory.of(rules, moments(5, rules, marks=0.3))
+    memory.marked("i0", 0.0)
+    assert memory == Memory.of(rules, moments(5, rules)), "and is taken back"
 
 
 def test_a_mark_on_what_is_not_held_changes_nothing() -> None:
     memory = Memory.of(small(), moments(3, small()))
-    assert marked(memory, "elsewhere", 0.3) == (memory, ())
+    assert memory.marked("elsewhere", 0.3) == ()
+    assert memory == Memory.of(small(), moments(3, small()))
 
 
 def test_marks_never_make_more_than_one_and_a_mark_taken_back_may_fall_below_the_threshold() -> None:
     rules = MemorySettings(threshold=0.8, learner_share=1, rater_share=1)
-    memory, _ = marked(Memory.of(rules, moments(1, rules, marks=0.4)), "i0", 1.4)
+    memory = Memory.of(rules, moments(1, rules, marks=0.4))
+    memory.marked("i0", 1.4)
     assert memory.entries["e0"].weight == 1
-    assert len(marked(memory, "i0", 0.0)[0]) == 0
+    memory.marked("i0", 0.0)
+    assert len(memory) == 0
 
 
 def test_entries_stored_before_interactions_were_noted_are_read() -> None:

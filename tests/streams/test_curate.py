@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -440,7 +439,7 @@ def test_line_and_memory_have_their_payloads_and_nothing_else_has(events: list[E
     here = room(memory=MemorySettings(capacity=3), probe=1)
     for some in events:
         here.take(some)
-        held = Remembered.load(here.shelf.values, MemorySettings(), OrderedDict())
+        held = Remembered.load(here.shelf.values, MemorySettings(), {})
         line = {w.id for w in (*held.line, *held.aside)}
         assert payloads(here) == remembered(here) | line
         waiting = {key for key in here.shelf.values if key.startswith("w:")}
