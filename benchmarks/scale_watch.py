@@ -54,13 +54,13 @@ def watched(
     samples: dict[str, list[Sample]] = {name: [] for name in pids}
     begun, pause, enough = time.monotonic(), threading.Event(), max(round(ENOUGH * wanted), 1)
     while True:
+        for worker in workers:
+            worker.check()  # first: of one that ended there is nothing to be read
         found, now = done(), time.monotonic()
         for name, seen in samples.items():
             seen.append(Sample(now, found, sum(cpu_s(pid) for pid in pids[name])))
         if found >= wanted:
             break
-        for worker in workers:
-            worker.check()
         if now > begun + patience_s:
             raise ContestantFailed(f"{found} of {wanted} events within {patience_s:.0f} s; see {workers[0].log}")
         pause.wait(look_s)

@@ -85,6 +85,11 @@ class Memory:
         """By class how many entries are held."""
         return self._index.sizes()
 
+    def stored_classes(self) -> frozenset[str]:
+        """The classes of what is stored, as long as nothing has come since ``changes`` was asked."""
+        was = {entry.label for entry in self._was.values() if entry is not None}
+        return frozenset(was.union(self.sizes()))
+
     def of_learner(self, learner: str) -> list[str]:
         """The ids of a learner's entries."""
         return self._index.of("learner", learner)

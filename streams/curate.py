@@ -29,7 +29,7 @@ from streams.processor import (
     fate,
     waiting_key,
 )
-from streams.remember import ASIDE, LINE, Made, Payloads, Waiting, payload_key
+from streams.remember import ASIDE, LINE, Made, Payloads, Remembered, Waiting, payload_key
 from streams.table import Curation, Table
 
 GENESIS, EMPTY = "genesis", b"[]"
@@ -48,6 +48,10 @@ class Curate:
     def keys(self, batch: Batch) -> Sequence[str]:
         """Nothing by name: all values are at hand."""
         return ()
+
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        """Read the index of the memory: of a million items that takes longer than a role may go without polling."""
+        Remembered.load(values, self.curation.memory, self.made).give_back()
 
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Judge and remember what came, then compose the requests that are due."""

@@ -98,6 +98,12 @@ class Processor(Protocol):
     def keys(self, batch: Batch) -> Sequence[str]:
         """The keys that ``run`` will look at."""
 
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        """Do ahead what a first ``run`` would have to do with all values, where it is long. No plan depends on it.
+
+        A resident one is asked while its partition is taken, when nobody waits for it to poll.
+        """
+
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """What becomes of ``batch``. Equal arguments give equal plans."""
 

@@ -103,13 +103,15 @@ class Remembered:
         line, aside = (list(WAITING.validate_json(stored)) for stored in lines)
         memory = made.pop(token, None)
         made.clear()
-        if memory is not None and memory.settings == settings:
-            return cls(settings, line, aside, memory, frozenset(memory.sizes()), token, made, set(), lines)
-        stored = [Entry(*from_json(value)) for key, value in values.items() if key.startswith("m:")]
-        memory = Memory.of(settings, stored)  # settings may have changed; what they cut leaves the store, too
-        cut = {entry.id for entry in stored if entry.id not in memory.entries}
-        classes = frozenset(entry.label for entry in stored)
-        return cls(settings, line, aside, memory, classes, token, made, cut, lines)
+        if memory is None or memory.settings != settings:
+            stored = [Entry(*from_json(value)) for key, value in values.items() if key.startswith("m:")]
+            memory = Memory.of(settings, stored)  # settings may have changed; what they cut leaves the store, too
+        return cls(settings, line, aside, memory, memory.stored_classes(), token, made, set(), lines)
+
+    def give_back(self) -> None:
+        """Let ``made`` have the index again, under the token of what is stored once all ``writes`` are."""
+        if self.token:
+            self._made[self.token] = self.memory
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -176,6 +178,7 @@ class Remembered:
     def writes(self) -> list[Write]:
         """How the store becomes what this holds. With it this is over: whoever comes next may change the memory."""
         changed = self.memory.changes()
+        self._gone.update(changed.drop)
         found: list[Write] = [Put(entry_key(e.id), to_json(tuple(e))) for e in changed.put]
         found += [Delete(entry_key(id_)) for id_ in changed.drop]
         line_ids = {w.id for w in (*self.line, *self.aside)}
@@ -188,6 +191,5 @@ class Remembered:
             # The token chains the changes, so equal tokens are equal indices, whatever the store went through.
             self.token = hashlib.sha256(self.token + to_json(changed)).digest()
             found.append(Put(TOKEN, self.token))
-        if self.token:
-            self._made[self.token] = self.memory
+        self.give_back()
         return found

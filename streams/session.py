@@ -75,6 +75,9 @@ class Session:
                     keys += _feedback_keys(input_.event.id, data)
         return keys
 
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        """Nothing: it is given no more than it names."""
+
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """Score the interactions, then join the feedback, then end what waited too long. What is optional is left out
         while the partition is behind."""

@@ -35,6 +35,9 @@ class Same:
         """Nothing is looked up."""
         return ()
 
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        """Nothing."""
+
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """One write and one output an input."""
         outputs = self.answer(batch.inputs)

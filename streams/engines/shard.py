@@ -107,6 +107,7 @@ class ShardRunner:
         self.adopted.waiting = {origin for origin in self.adopted.held if origin.offset < self._next(origin)}
         if at.processor.resident:
             self.resident = self.store.read_all(self.shard, self.token, self.offsets)
+            at.processor.prepare(self.resident)
         self.outbox.take_over(left, found.arrived, found.ends)
         self._tell_poison()
 

@@ -73,6 +73,9 @@ class Noting:
         """It remembers nothing."""
         return []
 
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        """Nothing."""
+
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         """A fate for each input that has none yet."""
         self.threads.add(threading.current_thread().name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from builders import UNCAPPED, Room, Shelf, input_of, run
@@ -190,6 +191,18 @@ def test_a_batch_that_is_run_twice_has_equal_plans(batches: list[list[Event[Data
     for events in batches:
         once, again = (given_to(here.processor, here, events) for _ in range(2))
         assert once == again == given_to(afresh(here), here, events)
+        here.take(*events)
+
+
+@settings(max_examples=60, deadline=None)
+@given(BATCHES, st.sampled_from([4, 2]))
+def test_what_was_prepared_makes_no_other_plan(batches: list[list[Event[Data]]], capacity: int) -> None:
+    here = curating()
+    for events in batches:
+        rules = replace(choices(here), memory=replace(choices(here).memory, capacity=capacity))
+        prepared = Curate(rules)
+        prepared.prepare(here.shelf.values)
+        assert given_to(prepared, here, events) == given_to(Curate(rules), here, events)
         here.take(*events)
 
 

@@ -58,6 +58,9 @@ class Frail:
     def keys(self, batch: Batch) -> Sequence[str]:
         return self.inner.keys(batch)
 
+    def prepare(self, values: Mapping[str, bytes]) -> None:
+        self.inner.prepare(values)
+
     def run(self, batch: Batch, values: Mapping[str, bytes]) -> Plan:
         if any(input_.event.id in self.bad for input_ in batch.inputs):
             raise self.error("over a bad event")
