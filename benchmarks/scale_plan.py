@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError
 
 MEASURED = Path(__file__).with_name("scale_figures.json")
 DAYS_PER_MONTH, HOURS_PER_MONTH, GB = 30.4, 730.0, 1e9
+DIVISORS = ("class_size", "school_hours", "busy", "takeover_s", "redis_gb")  # assumptions that may not be 0
 FRAME = 61  # bytes of a Kafka record batch beside its records (KIP-98): a record that an app sends alone has its own
 
 
@@ -62,6 +63,9 @@ class Assumptions:
                 changed[name] = float(value)
             except ValueError as error:
                 raise ConfigurationError(f"--assume {text}: expected {name}=NUMBER") from error
+            least = "above 0" if name in DIVISORS else "of 0 or more"
+            if not 0 <= changed[name] < inf or (name in DIVISORS and not changed[name]):
+                raise ConfigurationError(f"--assume {text}: expected a number {least}")
         return replace(cls(), **changed)
 
 

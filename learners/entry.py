@@ -62,8 +62,8 @@ class MemorySettings:
             raise ConfigurationError(f"importance_power is {self.importance_power!r}, expected at most {MOST_POWER}")
         if self.replay is not None and (not isinstance(self.replay, int) or self.replay < 0):
             raise ConfigurationError(f"replay is {self.replay!r}, expected a whole number from 0 on")
-        if not isinstance(self.least_weight, int | float) or not 0 < self.least_weight < inf:
-            raise ConfigurationError(f"least_weight is {self.least_weight!r}, expected a number above 0")
+        if not isinstance(self.least_weight, int | float) or not 0 < self.least_weight <= 1:
+            raise ConfigurationError(f"least_weight is {self.least_weight!r}, expected a number above 0 and at most 1")
 
     def cap(self, share: float) -> int:
         """The entries that one learner or rater may hold, at least one."""

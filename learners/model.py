@@ -50,7 +50,7 @@ class Table:
         return np.flatnonzero(self.packed[:, TOUCHES])
 
     def take_memory(self) -> None:
-        """Touch every page, and change nothing: what learning will need is taken now, and does not grow later."""
+        """Touch each page, and change nothing: what learning will need is taken now, and does not grow later."""
         for array in (self.packed, self.served):
             once_a_page = array.reshape(-1)[:: mmap.PAGESIZE // array.itemsize]
             once_a_page[:] = once_a_page.copy()  # numpy passes over what is assigned to itself

@@ -81,7 +81,7 @@ class _Words(dict[str, Word]):
     """Words by how they are written; forgets all when it holds too many. A third of the time of ``lru_cache``."""
 
     def __missing__(self, written: str) -> Word:
-        if len(self) >= 1 << 16:
+        if len(self) >= 1 << 14:
             self.clear()
         return self.setdefault(written, read_word(written))
 
@@ -103,7 +103,7 @@ def _stem(word: str) -> str:
 _KNOWN_WORDS = _Words()
 
 
-@lru_cache(maxsize=1 << 15)  # an utterance is met once as itself and then in the contexts of those that follow
+@lru_cache(maxsize=1 << 13)  # an utterance is met once as itself and then in the contexts of those that follow
 def read_utterance(text: str) -> Utterance:
     """The words of ``text`` and what they hold."""
     text = text if text.isascii() else text.translate(_ODD_MARKS)

@@ -12,10 +12,24 @@ DOCTOR = "`currere doctor` says what is wrong"
 
 
 def advised(error: CurrereError) -> str:
-    """The message of ``error``; where a server or its client failed, what to do next ends it.
+    """The message of ``error``; where nobody answered, what to do next ends it."""
+    cause = error.__cause__
+    if isinstance(error, BrokerError) and cause is not None and _no_broker(cause):
+        return f"{error}; {DOCTOR}; {KAFKA}"
+    if isinstance(error, StoreUnavailable) and cause is not None and _no_store(cause):
+        return f"{error}; {DOCTOR}; {STORE}"
+    return str(error)
 
-    Such an error has a cause, the client's own. Without one it is ours, and its message ends so already.
-    """
-    servers = ((BrokerError, KAFKA), (StoreUnavailable, STORE))
-    named = next((advice for kind, advice in servers if isinstance(error, kind)), "") if error.__cause__ else ""
-    return f"{error}; {DOCTOR}; {named}" if named else str(error)
+
+def _no_broker(cause: BaseException) -> bool:
+    from confluent_kafka import KafkaError, KafkaException  # here: most commands end well, and need not import it
+
+    silent = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
+    return isinstance(cause, KafkaException) and cause.args[0].code() in silent
+
+
+def _no_store(cause: BaseException) -> bool:
+    from redis import exceptions
+
+    answered = (exceptions.AuthenticationError, exceptions.BusyLoadingError)  # redis-py calls these connection errors
+    return isinstance(cause, exceptions.ConnectionError | exceptions.TimeoutError) and not isinstance(cause, answered)

@@ -92,7 +92,9 @@ def of_topics(settings: Settings, found: Mapping[str, TopicFound], told: Sequenc
     if told:
         first = told[0]
         some = f"{len(told)} differences, first {first.topic}: {first.what} is {first.found}, should be {first.wanted}"
-        yield Check("topics", "fail", some, "currere topics check")
+        yield Check(
+            "topics", "fail", some, first.mend if len({one.mend for one in told}) == 1 else "currere topics check"
+        )
     else:
         yield Check("topics", "ok", f"{len(found)} topics are as they should be")
     thin = [topic.name for topic in found.values() if topic.replicas < settings.kafka_replication]

@@ -97,14 +97,21 @@ def of_newest_snapshot(settings: Settings, broker: Broker) -> Iterator[Check]:
         newest = next(history(broker, settings.tenant, settings.model), None)
         if newest is None:
             return
-        found, there = newest.checkpoint, Blobs(settings.blobs).size(newest.checkpoint.uri)
+        found, blobs = newest.checkpoint, Blobs(settings.blobs)
+        there = blobs.size(found.uri)
     except CurrereError as error:
         yield Check("newest snapshot", "fail", str(error), "see the check of kafka and blobs")
         return
-    if there is None:
+    if not found.uri.startswith(f"{blobs.url}/"):
+        elsewhere = f"{found.version} is at {found.uri}, which is not in {settings.blobs}"
+        yield Check("newest snapshot", "warn", elsewhere, "name the worker's store in the setting blobs")
+    elif there is None:
         lost = f"{found.version} is not at {found.uri}, where the log says"
         mend = "mount it, or name the worker's store in the setting blobs; else it folds from an older one, or anew"
         yield Check("newest snapshot", "warn", lost, mend)
+    elif there != found.size:
+        torn = f"{found.version} at {found.uri} has {there:,} bytes, and the log says {found.size:,}"
+        yield Check("newest snapshot", "warn", torn, "the worker takes the one before; look at the disk below")
     else:
         yield Check("newest snapshot", "ok", f"{found.version} is at {found.uri}")
 

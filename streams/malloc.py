@@ -21,8 +21,7 @@ def trim() -> bool:
 def share_arenas() -> bool:
     """Let all threads allocate from ``FEW`` arenas, before there are many; whether the C library is one that has them.
 
-    glibc gives each thread an arena of its own, up to eight a core, and what is free in one is of no use to another: a
-    process grows by the free memory of thirty threads. Here one runs at a time, so that few wait for an arena.
+    glibc gives each thread an arena of its own, up to eight a core, and what is free in one is of no use to another.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     return change is not None and bool(change(ARENA_MAX, FEW))

@@ -38,18 +38,21 @@ def resets(broker: Broker, tenant: str, model: str, on_progress: OnProgress = la
     return {one.manifest.version for one in asked if one.manifest.kind == "reset" and one.manifest.version}
 
 
-def plan(history: Iterable[Kept], blobs: Blobs, needed: Collection[str], keep: int, until_ms: int) -> Pruning:
+def plan(
+    history: Iterable[Kept], blobs: Blobs, folder: str, needed: Collection[str], keep: int, until_ms: int
+) -> Pruning:
     """What becomes of ``history``, newest first: nothing is spare before ``keep`` whole ones, nor after ``until_ms``.
 
     Until then a snapshot that is torn, or out of reach, counts for nothing and stays. A reset that is written later
-    must name one that was left. Raises BlobUnavailable.
+    must name one that was left. At least ``FEWEST`` are kept, and what an event names elsewhere than under ``folder``,
+    where the model's own worker puts them, is passed over. Raises BlobUnavailable.
     """
     found, met = Pruning(), set[str]()
     for one in history:
-        if one.checkpoint.uri in met:  # a worker that died says it twice
-            continue
+        if one.checkpoint.uri in met or not one.checkpoint.uri.startswith(f"{blobs.url}/{folder}/"):
+            continue  # a worker that died says it twice; what is elsewhere is not its own
         met.add(one.checkpoint.uri)
-        if len(found.kept) < keep:
+        if len(found.kept) < max(keep, FEWEST):
             if _is_whole(one, blobs):
                 found.kept.append(one)
         elif blobs.size(one.checkpoint.uri) is not None:

@@ -62,28 +62,23 @@ def refold(
     until: int,
     on_progress: Callable[[int, int], None] = lambda done, all: None,
 ) -> tuple[Model, int]:
-    """The model that the train requests below offset ``until`` fold to, and how many records were read.
+    """The model that the train requests below offset ``until`` fold to, and how many these are.
 
     Requests that the worker sent to the dead letters are passed over as it passed over them. Raises NotFound when
     there is no genesis below ``until``.
     """
     snapshots = partial(snapshot_of, broker, blobs, tenant, model)
     found: Model | None = None
-    read = 0
-
-    def progress(done: int, all: int) -> None:
-        nonlocal read
-        read = done
-        on_progress(done, all)
-
-    for asked in in_log(broker, tenant, model, until, progress):
+    count = 0
+    for asked in in_log(broker, tenant, model, until, on_progress):
+        count += 1
         try:
             found, _ = fold(found, asked.manifest, asked.weights, asked.id, asked.offset, snapshots)
         except UNFOLDED:
             continue
     if found is None:
         raise NotFound(f"no train request of {tenant}/{model} below offset {until}: nothing was folded yet")
-    return found, read
+    return found, count
 
 
 def check(
@@ -97,10 +92,10 @@ def check(
     """Fold to ``version`` (``latest`` for the newest) and hold the result against what was published of it."""
     fix_threads()
     published = published_as(broker, tenant, model, version)
-    found, read = refold(broker, blobs, tenant, model, published.next_offset, on_progress)
+    found, count = refold(broker, blobs, tenant, model, published.next_offset, on_progress)
     return Checked(
         version=published.version,
-        requests=read,
+        requests=count,
         served=served_digest(found),
         published=published.digest,
         trained=trained_digest(found),
@@ -121,7 +116,8 @@ def published_as(broker: Broker, tenant: str, model: str, version: str) -> Publi
         for _, event in newest_first(broker, topic, tenant, model):
             if getattr(event.data, "version", None) == version:
                 return _of(event.data)
-    raise NotFound(f"{version} of {tenant}/{model} was not published, or has left retention; see `currere model list`")
+    why = "was not published, has left retention, or is another tenant's (--tenant)"
+    raise NotFound(f"{version} of {tenant}/{model} {why}; see `currere model list`")
 
 
 def _of(data: object) -> Published:

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     poison_limit: int = Field(10, ge=0, description="of a partition's last 1,000 records, those led aside as poison")
     stall_s: float = Field(60.0, gt=0, description="standing still with lag for longer is not healthy, seconds")
     metrics_host: str = Field("127.0.0.1", description="where /metrics and /healthz listen")
-    metrics_port: int | None = Field(None, description="port of /metrics and /healthz; none: not served")
+    metrics_port: int | None = Field(
+        None, description="port of /metrics and /healthz; none: not served by a single role"
+    )
     learning: dict[str, object] = Field({}, description="settings of learners.settings.LearningSettings, for a genesis")
     probe_size: int = Field(200, ge=0, description="examples set aside at first, never learned from; 0: none")
     memory_preset: Literal["default", "mission"] = Field("default", description="what memory.* changes")

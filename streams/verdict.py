@@ -83,8 +83,9 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Nothing lost, nothing twice, no prediction that knew its label, and consumers can follow to the end."""
-        return not (self.lost or self.duplicated or self.peeked or self.faults)
+        """Nothing lost, nothing twice, no prediction that knew its label, consumers can follow to the end; and there is
+        something of the tenant."""
+        return not (self.lost or self.duplicated or self.peeked or self.faults or self.is_empty)
 
     @property
     def is_empty(self) -> bool:
@@ -100,6 +101,8 @@ class Audit:
     @property
     def verdict(self) -> str:
         """One sentence for a person."""
+        if self.is_empty:
+            return f"Nothing was proven: there is nothing of tenant {self.tenant}."
         open_ = self.pending + self.waiting + self.forgotten
         states = {"still at work": self.pending, "wait for what they judge": self.waiting,
                   "were decided before the log's memory begins": self.forgotten}  # fmt: skip

@@ -19,7 +19,7 @@ from schemas import codec, topics
 from schemas.errors import BadEvent, BrokerError, ModelRefused, OffsetOutOfRange
 from schemas.model import Checkpoint, Delta
 from streams.blobs import Blobs, BlobUnavailable
-from streams.engines.broker import Broker, Tail
+from streams.engines.broker import Broker, Tail, partitions_of_all
 from streams.message import Record, partition_of
 from streams.published import ARRIVALS, MARGIN_MS, newest_first, served_of
 
@@ -60,7 +60,7 @@ class ModelWatcher(Generic[T]):
     on_refusal: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
-        counts = self.broker.partitions()
+        counts = partitions_of_all(self.broker, [topic.name for topic in FOLLOWED])
         self._partition = {t.name: partition_of(self.name.encode(), counts[t.name]) for t in FOLLOWED}
         self._parts: dict[int, bytes] = {}
         self._arrivals: list[int] = []

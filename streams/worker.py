@@ -144,10 +144,11 @@ class Worker:
         self._snapshot_steps = min(self._snapshot_steps, self.model.steps)  # a reset goes back
         if self._tail is not None and self.model.next_offset >= self._tail.b:
             self._compare(self.model, self._tail)
+        if manifest.kind in ("genesis", "reset"):
+            self._take_memory()
         if self.model.lineage != lineage:
             self.changes, self._delta_from = no_changes(self.model.next_offset), self.model.next_offset
             self._owed_s = 0.0
-            self._take_memory()
 
     def _step(self, record: Record, event: Event[Data], report: StepReport) -> None:
         observe_step(self.metrics, report.event)

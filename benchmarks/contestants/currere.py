@@ -20,7 +20,7 @@ from streams.engines.shard import RoleAt
 from streams.metrics import Metrics
 from streams.processor import Batch, Plan
 from streams.settings import load
-from streams.up import engine_settings, kafka_of, settle
+from streams.up import engine_settings, kafka_of
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,4 @@ def serve(job: Job, answer: Answer) -> None:
     engine = KafkaEngine(kafka_of(settings), at.inputs, shop.owner(at), polls, shop.metrics, ROLE)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    settle()
     engine.run(stop)

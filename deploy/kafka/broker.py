@@ -236,6 +236,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.check:
         sys.exit(not serves(("127.0.0.1", options.port)))
+    if options.port and serves(("127.0.0.1", options.port)):
+        sys.exit(f"port {options.port} is taken, perhaps by a Kafka that is up already; choose another with --port")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kafka-"))
     settings = dict(pair.split("=", 1) for pair in options.set)
     try:
@@ -249,7 +251,7 @@ def main() -> None:
         )
     except BrokerFailed as failure:
         sys.exit(str(failure))
-    sys.stdout.write(f"Kafka at {broker.bootstrap}, log in {folder}; Ctrl-C ends it\n")
+    sys.stdout.write(f"Kafka begins at {broker.bootstrap}, which takes some seconds; log in {folder}; Ctrl-C ends it\n")
     sys.stdout.flush()
     os.execvp(broker.command[0], broker.command)
 

@@ -48,7 +48,8 @@ def audit(
             show_table(("kind", "where", "what"), [tuple(map(str, finding)) for finding in found.findings])
     if found.is_empty:
         where = "neither the topics nor the store hold" if store else "the topics do not hold"
-        what = f"anything of tenant {settings.tenant}: nothing was proven"
+        besides = f" beside {found.unnamed:,} inputs that name no tenant" if found.unnamed else ""
+        what = f"anything of tenant {settings.tenant}{besides}: nothing was proven"
         raise ConfigurationError(f"{where} {what}; name the tenant of the roles with --tenant or the setting tenant")
     if not found.ok:
         raise CurrereError(found.verdict)

@@ -151,7 +151,7 @@ def evaluate(
 
 @app.command()
 def explain(
-    version: Version,
+    version: Version = "latest",
     since: Annotated[str | None, typer.Option(help="only what was folded since this version: LINEAGE:OFFSET")] = None,
     top: Annotated[int, typer.Option(min=1, help="show the first so many of each list")] = 20,
     source: Annotated[Path | None, typer.Option("--from", help="requests of `fold --save`, in place of Kafka")] = None,

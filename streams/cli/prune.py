@@ -18,7 +18,9 @@ DAY_S = 86_400.0
 
 def prune(
     keep: Annotated[int, typer.Option(min=2, help="the newest so many that are whole stay", show_default=False)],
-    older_than: Annotated[float, typer.Option(min=0.0, metavar="DAYS", help="younger ones stay, too")] = 0.0,
+    older_than: Annotated[
+        float, typer.Option(min=0.0, max=36_500.0, metavar="DAYS", help="younger ones stay, too")
+    ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
     kafka: Kafka = None,
     blobs: BlobStore = None,
@@ -27,7 +29,8 @@ def prune(
 ) -> None:
     """Delete snapshots from the blob store, all but the newest; the log that makes them again stays whole.
 
-    What a reset in the log goes back to stays, too: folding needs it. A deleted version can no longer be evaluated or
+    What a reset in the log goes back to stays, too: folding needs it. Write none meanwhile, and none afterwards to a
+    version that is gone: the fold would end there. A deleted version can no longer be evaluated or
     loaded. `currere fold --check VERSION` still proves it, by folding the log from its beginning: that takes about as
     long as learning did. The audit counts it as no longer there, which is no fault.
 
@@ -44,7 +47,7 @@ def prune(
         task = bar.add_task("looking for resets", total=None, note="")
         needed = resets(broker, *whose, lambda done, all: bar.update(task, completed=done, total=all))
     until_ms = int((time.time() - older_than * DAY_S) * 1000)
-    found = plan(history(broker, *whose), store, needed, keep, until_ms)
+    found = plan(history(broker, *whose), store, "/".join(whose), needed, keep, until_ms)
     if not found.kept:
         nothing = f"no whole snapshot of {'/'.join(whose)} lies in {settings.blobs}: nothing was deleted"
         raise CurrereError(f"{nothing}; name the worker's store with --blobs, its tenant with --tenant")

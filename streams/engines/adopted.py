@@ -52,6 +52,11 @@ class Adopted:
         for begin in range(0, len(origins), CHUNK):
             yield [Put(sent_key(origin), pack_all(news[origin])) for origin in origins[begin : begin + CHUNK]]
 
+    def present(self, found: Collection[str], offsets: Mapping[str, int]) -> None:
+        """Of what was named, the keys ``found`` are there; below ``offsets``, by topic/partition, inputs were met."""
+        self.held = {origin for origin in self.held if sent_key(origin) in found}
+        self.waiting = {at for at in self.held if at.offset < offsets.get(f"{at.topic}/{at.partition}", 0)}
+
     def met(self, records: Sequence[Record]) -> set[Origin]:
         """Those of ``records`` whose outcome is held."""
         return self.held & {record.origin for record in records} if self.held else set()

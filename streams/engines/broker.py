@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from schemas.errors import BrokerError
 from schemas.topics import Topic
 from streams.message import Message, Record
 
@@ -59,3 +60,11 @@ class Broker(Protocol):
 
     def producer(self) -> Producer:
         """A new producer."""
+
+
+def partitions_of_all(broker: Broker, topics: Sequence[str]) -> dict[str, int]:
+    """Partition count by topic. Raises BrokerError if one is missing."""
+    counts = {topic: count for topic, count in broker.partitions().items() if topic in topics}
+    if missing := set(topics) - set(counts):
+        raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
+    return counts

@@ -103,8 +103,7 @@ class ShardRunner:
         self.adopted = Adopted.read(marks)
         for writes in self.adopted.found(news, found.uncaused):
             self._commit(Commit(self.offsets, writes))
-        self.adopted.held = self._present(self.adopted.held)
-        self.adopted.waiting = {origin for origin in self.adopted.held if origin.offset < self._next(origin)}
+        self.adopted.present(self._read_now(list(map(sent_key, self.adopted.held))), self.offsets)
         if at.processor.resident:
             self.resident = self.store.read_all(self.shard, self.token, self.offsets)
             at.processor.prepare(self.resident)
@@ -228,10 +227,6 @@ class ShardRunner:
         waits = self._read_now(list(map(waiting_key, met)))
         decided = {origin for origin in met if waiting_key(origin) not in waits}
         return {origin: messages for origin, messages in by_cause.items() if origin not in decided}
-
-    def _present(self, held: Collection[Origin]) -> set[Origin]:
-        found = self._read_now([sent_key(origin) for origin in held])
-        return {origin for origin in held if sent_key(origin) in found}
 
     def _read_now(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return self.store.read(self.shard, self.token, self.offsets, keys).found if keys else {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from schemas.errors import BrokerError, PartitionsChanged, StoreError, StoreUnavailable, TooManyPoisons
-from streams.engines.broker import Broker
+from streams.engines.broker import Broker, partitions_of_all
 from streams.engines.lanes import Lanes, Runner
 from streams.engines.tries import REST_S
 from streams.health import Vitals
@@ -23,9 +23,7 @@ Watermarks = Callable[[str, int], tuple[int, int] | None]  # of a topic's partit
 
 def counts_of(broker: Broker, topics: Sequence[str]) -> dict[str, int]:
     """Partition count by topic. Raises BrokerError if one is missing, PartitionsChanged unless all have the same."""
-    counts = {topic: count for topic, count in broker.partitions().items() if topic in topics}
-    if missing := set(topics) - set(counts):
-        raise BrokerError(f"{broker.address} lacks {', '.join(sorted(missing))}; run `currere topics create`")
+    counts = partitions_of_all(broker, topics)
     if len(set(counts.values())) > 1:
         raise PartitionsChanged(f"{counts}: the topics of a role have one partition count")
     return counts

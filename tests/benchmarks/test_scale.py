@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from math import ceil, isnan, log10
 from pathlib import Path
@@ -222,3 +223,13 @@ def test_the_gain_of_more_processes_is_over_one_process_at_as_many_partitions() 
 
 def test_no_figures_are_kept_of_a_run_that_measured_a_part() -> None:
     assert summary(Found())["figures"] is None
+
+
+@pytest.mark.parametrize("given", ["busy=0", "class_size=0", "labelled=-1", "labelled=inf", "peak=nan"])
+def test_an_assumption_that_cannot_be_is_refused_before_anything_is_divided_by_it(given: str):
+    with pytest.raises(ConfigurationError, match=re.escape(given)):
+        Assumptions.of([given])
+
+
+def test_nobody_need_label_and_nothing_need_cost():
+    assert Assumptions.of(["labelled=0", "per_vcpu_hour=0"]).per_vcpu_hour == 0

@@ -153,6 +153,15 @@ def test_the_audit_of_roles_at_work_is_content_with_topics_store_and_every_publi
     assert 0 < found["proven"] <= found["deltas"] + found["checkpoints"]
 
 
+def test_an_audit_of_a_tenant_of_whom_there_is_nothing_has_proven_nothing(
+    capsys: pytest.CaptureFixture[str], here: Town
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "--tenant", f"{here.settings.tenant}-misspelled"])
+    assert ended.value.code == 2
+    assert "nothing was proven" in capsys.readouterr().err
+
+
 def test_the_newest_version_is_explained_by_what_was_played(capsys: pytest.CaptureFixture[str], here: Town) -> None:
     here.wait_for(topics.DELTA, lambda record: record.header("ce_tenant") == here.settings.tenant)
     code, found = run(capsys, "model", "explain", "latest", "--top", "5")

@@ -235,6 +235,19 @@ def test_a_blob_store_that_was_not_mounted_is_seen_by_the_snapshot_that_it_lacks
     assert states(list(of_newest_snapshot(here, bench.log))) == {"newest snapshot": "warn"}
 
 
+def test_a_newest_snapshot_that_is_torn_or_in_another_store_is_seen(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "here")
+    ask(bench.log, *map(step, range(CADENCE.snapshot_steps)))
+    bench.fold(bench.worker())
+    elsewhere = load(tenant=TENANT, model=MODEL, blobs=f"file://{tmp_path}/elsewhere")
+    (other,) = of_newest_snapshot(elsewhere, bench.log)
+    assert (other.state, "which is not in" in other.found) == ("warn", True)
+    file = Path(bench.checkpoints()[-1].uri.removeprefix("file://"))
+    file.write_bytes(file.read_bytes()[:10])
+    (torn,) = of_newest_snapshot(load(tenant=TENANT, model=MODEL, blobs=bench.blobs.url), bench.log)
+    assert (torn.state, "has 10 bytes" in torn.found) == ("warn", True)
+
+
 def test_servers_that_do_not_answer_are_failures_and_the_rest_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,4 +66,8 @@ def test_threads_that_share_arenas_take_no_other() -> None:
 
 
 def _reserved_mb(how: str) -> int:
-    return int(subprocess.run([sys.executable, "-c", RESERVED, how], capture_output=True, text=True, check=True).stdout)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", RESERVED, how], capture_output=True, text=True, check=True, env=environment
+    )
+    return int(done.stdout)

@@ -45,7 +45,7 @@ def learned(bench: Bench) -> Worker:
 
 def planned(bench: Bench, keep: int = FEWEST, until_ms: int = NOW_MS) -> Pruning:
     needed = resets(bench.log, TENANT, MODEL)
-    return plan(history(bench.log, TENANT, MODEL), bench.blobs, needed, keep, until_ms)
+    return plan(history(bench.log, TENANT, MODEL), bench.blobs, f"{TENANT}/{MODEL}", needed, keep, until_ms)
 
 
 def there(bench: Bench) -> list[str]:
@@ -112,6 +112,18 @@ def test_where_too_few_are_whole_nothing_goes(bench: Bench) -> None:
     for version in versions[1:]:
         file_of(bench, version).write_bytes(b"torn")
     assert planned(bench).spare == []
+
+
+def test_no_fewer_are_kept_than_a_worker_may_need(bench: Bench) -> None:
+    learned(bench)
+    assert len(planned(bench, keep=0).kept) == FEWEST
+
+
+def test_what_lies_in_the_folder_of_another_model_stays(bench: Bench) -> None:
+    learned(bench)
+    needed = resets(bench.log, TENANT, MODEL)
+    found = plan(history(bench.log, TENANT, MODEL), bench.blobs, f"{TENANT}/another", needed, FEWEST, NOW_MS)
+    assert found == Pruning()
 
 
 def test_a_young_one_stays(bench: Bench) -> None:

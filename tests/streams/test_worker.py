@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+import mmap
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from builders import MODEL, SMALL, TENANT, records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainlog import CADENCE, PLACE, Bench, ask, digests, example, reset, step
+from trainlog import CADENCE, PLACE, Bench, ask, digests, example, reset, step, train_log
 
-from learners.model import served_digest
+from learners.model import Table, served_digest
+from learners.parameters import EMBED
 from learners.request import encode_request
 from learners.snapshot import restore
 from schemas import topics
@@ -27,7 +34,7 @@ from streams.engines.broker import Acknowledged
 from streams.engines.memory import MemoryProducer
 from streams.message import Message
 from streams.processor import Output, message
-from streams.worker import RETRY_S, Cadence
+from streams.worker import RETRY_S, Cadence, Worker
 
 STEPS = 8
 
@@ -234,6 +241,36 @@ def test_snapshots_go_on_after_a_reset(bench: Bench) -> None:
     before = len(bench.checkpoints())
     bench.fold(worker)
     assert len(bench.checkpoints()) > before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks the kernel what is resident")
+def test_a_worker_has_the_memory_of_its_tables_before_it_learns_and_after_a_reset(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.log = train_log(1, bench.clock, replace(SMALL, buckets=2**18, dim=32))  # too large to lie in what was freed
+    worker = bench.worker()
+    bench.fold(worker, 1)
+    (before,) = (table.packed for name, table in tables_of(worker).items() if name == EMBED)
+    assert resident_share(before) > 0.99
+    bench.fold(worker)
+    ask(bench.log, reset(bench.checkpoints()[0].version))
+    bench.fold(worker)
+    after = tables_of(worker)[EMBED].packed
+    assert after is not before
+    assert resident_share(after) > 0.99
+
+
+def tables_of(worker: Worker) -> Mapping[str, Table]:
+    assert worker.model is not None
+    return worker.model.tables
+
+
+def resident_share(array: npt.NDArray[np.float32]) -> float:
+    """The share of the pages that lie wholly in ``array`` that the kernel has given memory to."""
+    first = -(-array.ctypes.data // mmap.PAGESIZE)
+    pages = (ctypes.c_ubyte * ((array.ctypes.data + array.nbytes) // mmap.PAGESIZE - first))()
+    where, size = ctypes.c_void_p(first * mmap.PAGESIZE), ctypes.c_size_t(len(pages) * mmap.PAGESIZE)
+    assert ctypes.CDLL(None).mincore(where, size, pages) == 0
+    return sum(page & 1 for page in pages) / len(pages)
 
 
 # What leaves.
