@@ -12,9 +12,9 @@ from builders import TENANT
 from schemas import topics
 from state.memory import MemoryStore, Snapshot
 from state.store import Commit, Offsets, Put, Shard, Taken, Values
+from streams.engines.adopted import HELD, SENT
 from streams.engines.broker import Acknowledged
 from streams.engines.memory import MemoryLog
-from streams.engines.adopted import HELD, SENT
 from streams.message import Message, Record
 
 SHARD = Shard(TENANT, "session", 0)
