@@ -79,7 +79,7 @@ PARTS = (
     Part("er-ace", "new examples compete among their classes", {"learning.replay": "er"},
          {"learning.replay": "er-ace"}, exact=True),
     Part("priority", "half of each replay by importance", {"memory.alpha": 0.0}, {"memory.alpha": 0.6}),
-    Part("importance", "the memory prefers what is important", {"memory.least_weight": NO_LIMIT},
+    Part("importance", "the memory prefers what is important", {"memory.least_weight": 1.0},
          {"memory.least_weight": 0.05}),
     Part("weighting", "new examples weigh by importance", {"memory.importance_power": 0.0},
          {"memory.importance_power": 0.5}),

@@ -60,8 +60,11 @@ def overtaken(here: Stand) -> Audit:
     here.reach("session", UNREAD)  # of the other partition
     here.must(metric(crew, "session", "currere_partitions_stopped") == 1, "no metric says that a partition stands")
     here.must(offset(here, 0) == before, "what retention took was skipped silently")
-    overdue = [one.where for one in here.audit(at_rest=False).findings if one.kind == "overtaken"]
-    here.must(overdue == [f"{place.topic}/0"], f"the audit was to say what was overtaken, and says {overdue}")
+    found, begins = here.audit(at_rest=False), here.broker.ends(place.topic, 0)[0]
+    overdue = [one.where for one in found.findings if one.kind == "overtaken"]
+    said = f"{overdue} of {found.shards} shards; the store is at {before}, the log begins at {begins}"
+    others = sorted({one.kind for one in found.findings})
+    here.must(overdue == [f"{place.topic}/0"], f"the audit was to say what was overtaken: {said}; it says {others}")
     crew.stop()
     with closing(redis.Redis.from_url(here.settings.redis)) as client:
         client.hset(shard_keys(shard(here, 0))[0], f"{OFFSET}{place.topic}/0", place.offset)

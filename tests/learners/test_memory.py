@@ -162,6 +162,7 @@ def test_what_is_less_important_than_the_threshold_is_not_admitted() -> None:
         {"classes": 0},
         {"learner_share": -0.1},
         {"least_weight": 0},
+        {"least_weight": 1.01},
         {"alpha": inf},
         {"importance_power": 11},
     ],
