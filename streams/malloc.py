@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-ARENA_MAX = -8  # mallopt's number for it
-FEW = 2
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # mallopt's numbers for them
+FEW, LARGE, SPARE = 2, 4 * 2**20, 8 * 2**20
 
 
 def trim() -> bool:
@@ -18,10 +18,15 @@ def trim() -> bool:
     return give_back is not None and bool(give_back(0))
 
 
-def share_arenas() -> bool:
-    """Let all threads allocate from ``FEW`` arenas, before there are many; whether the C library is one that has them.
+def keep_little() -> bool:
+    """Keep little of what is freed, from now on; whether the C library is one that can be told so. Call it before there
+    are threads.
 
-    glibc gives each thread an arena of its own, up to eight a core, and what is free in one is of no use to another.
+    glibc gives each thread an arena of its own, up to eight a core, and what is free in one is of no use to another:
+    here all share ``FEW``. Blocks of ``LARGE`` bytes and more are mapped by themselves and gone when they are freed, and
+    an arena keeps at most ``SPARE`` at its end. glibc raises both limits, to 32 and 64 MB, once such a block was freed,
+    and ``trim`` does not reach the end of an arena that is not the first.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
-    return change is not None and bool(change(ARENA_MAX, FEW))
+    told = ((ARENA_MAX, FEW), (MMAP_THRESHOLD, LARGE), (TRIM_THRESHOLD, SPARE))
+    return change is not None and all(bool(change(name, value)) for name, value in told)

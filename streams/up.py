@@ -20,7 +20,7 @@ from streams.engines.kafka import KafkaEngine
 from streams.engines.kafka_broker import KafkaBroker
 from streams.engines.lanes import Runner
 from streams.health import HealthServer, Limits, Verdict, verdict
-from streams.malloc import share_arenas
+from streams.malloc import keep_little
 from streams.metrics import Metrics
 from streams.roles import ROLES
 from streams.settings import Settings
@@ -116,7 +116,7 @@ class RoleProcess:
 
     def run(self) -> None:
         """Assemble, serve metrics, poll, drain."""
-        share_arenas()
+        keep_little()
         broker, clock, metrics = kafka_of(self.settings), wall_clock(), Metrics()
         store, blobs = connect_store(self.settings), Blobs(self.settings.blobs)
         shop = Workshop(self.settings, broker, store, blobs, metrics, clock)

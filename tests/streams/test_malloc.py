@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from streams.malloc import FEW, trim
+from streams.malloc import FEW, LARGE, trim
 from streams.stage import rss_mb
 
 BLOCK, BLOCKS = 64 * 1024, 1_600  # each below what is ever mapped by itself
@@ -21,14 +21,14 @@ THREADS, ARENA_MB = 12, 64  # what glibc reserves for an arena, on 64 bits
 RESERVED = f"""
 import sys, threading
 from pathlib import Path
-from streams.malloc import share_arenas
+from streams.malloc import keep_little
 
 def size_mb():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmSize")) // 1024
 
 if sys.argv[1] == "shared":
-    assert share_arenas()
+    assert keep_little()
 threading.stack_size(2**20)
 started, done = threading.Barrier({THREADS + 1}), threading.Event()
 
@@ -59,15 +59,50 @@ def test_freed_memory_goes_back_even_from_below_what_is_still_in_use() -> None:
 
 
 @glibc
-def test_threads_that_share_arenas_take_no_other() -> None:
+def test_threads_that_keep_little_take_no_other() -> None:
     apart, shared = (_reserved_mb(how) for how in ("apart", "shared"))
     assert apart >= min(THREADS, 8 * (os.cpu_count() or 1) - 1) * ARENA_MB
     assert shared < (FEW + 1) * ARENA_MB  # the first is not reserved; and the threads' stacks
 
 
+FREED = """
+import sys, threading
+from pathlib import Path
+from streams.malloc import LARGE, keep_little
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+if sys.argv[1] == "little":
+    assert keep_little()
+
+def work():
+    first = b"1" * (7 * LARGE)  # once it is freed, glibc maps nothing smaller by itself
+    del first
+    blocks = [b"1" * (2 * LARGE) for _ in range(6)]
+    del blocks
+    print(resident_mb() - before)
+
+before = resident_mb()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
+
+@glibc
+def test_large_blocks_that_a_thread_freed_are_gone() -> None:
+    usual, little = (float(_printed(FREED, how)) for how in ("usual", "little"))
+    assert usual > 2 * LARGE / 2**20
+    assert little < LARGE / 2**20
+
+
 def _reserved_mb(how: str) -> int:
+    return int(_printed(RESERVED, how))
+
+
+def _printed(program: str, how: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    done = subprocess.run(
-        [sys.executable, "-c", RESERVED, how], capture_output=True, text=True, check=True, env=environment
-    )
-    return int(done.stdout)
+    found = subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, env=environment)
+    assert found.returncode == 0, found.stderr
+    return found.stdout
