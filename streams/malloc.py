@@ -23,8 +23,8 @@ def keep_little() -> bool:
     are threads.
 
     glibc gives each thread an arena of its own, up to eight a core, and what is free in one is of no use to another:
-    here all share ``FEW``. Blocks of ``LARGE`` bytes and more are mapped by themselves and gone when they are freed, and
-    an arena keeps at most ``SPARE`` at its end. glibc raises both limits, to 32 and 64 MB, once such a block was freed,
+    here all share ``FEW``. Blocks of ``LARGE`` bytes and more are mapped by themselves and gone when freed, and an
+    arena keeps at most ``SPARE`` at its end. glibc raises both limits, to 32 and 64 MB, once such a block was freed,
     and ``trim`` does not reach the end of an arena that is not the first.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
