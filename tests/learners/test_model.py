@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import mmap
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +15,6 @@ from learners.snapshot import restore, served_from_snapshot, snapshot
 from schemas.codec import manifest
 from schemas.errors import ModelRefused, UnusableEvent
 from tests.learners.cases import begun, folded, genesis_request, moves, ones, step_request
-
-STATM = Path("/proc/self/statm")
 
 
 def test_a_genesis_is_a_function_of_its_record():
@@ -137,25 +133,9 @@ def test_a_table_that_is_absent_has_the_digest_of_the_zeros_that_it_stands_for()
     assert replace(weights, arrays={**weights.arrays, "linear.move": zeros}).digest() == weights.digest()
 
 
-@pytest.mark.skipif(not STATM.exists(), reason="there is nothing that says what is resident")
-def test_a_table_that_took_its_memory_takes_no_more_when_its_rows_are_met():
-    before = resident_bytes()
-    table = Table.zero(2**16, 64)
-    table.take_memory()
-    taken = resident_bytes()
-    table.packed[:] = 1
-    table.served[:] = 1
-    assert taken - before > 0.9 * table.packed.nbytes  # what is served may lie where something was freed
-    assert resident_bytes() - taken < 0.1 * table.packed.nbytes
-
-
 def test_taking_memory_changes_no_bit():
     table = Table.zero(64, 64)
     table.packed[:], table.served[:] = np.float32(-0.0), np.float16(-0.0)
     before = table.packed.tobytes(), table.served.tobytes()
     table.take_memory()
     assert (table.packed.tobytes(), table.served.tobytes()) == before
-
-
-def resident_bytes() -> int:
-    return int(STATM.read_text().split()[1]) * mmap.PAGESIZE
