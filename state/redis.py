@@ -39,6 +39,8 @@ HINTS = (
     (redis.exceptions.ConnectionError, "start the server or mend the address"),
 )
 
+FULL_DISK = "make room on the server's disk, then rewrite its file: operators.md, \"Redis' disk was full\""
+
 
 class _Server(Protocol):
     """What of redis-py's clients is used here, with types."""
@@ -210,7 +212,8 @@ def _explained(address: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, RedisClusterException) as error:
-        what = next((hint for kind, hint in HINTS if isinstance(error, kind)), "see the server's log")
+        known = next((hint for kind, hint in HINTS if isinstance(error, kind)), "see the server's log")
+        what = FULL_DISK if "MISCONF" in str(error) else known
         raise StoreUnavailable(f"store at {address}: {error}; {what}") from error
 
 

@@ -94,6 +94,12 @@ class Books:
         """The tenant's records of ``topic`` that are in view."""
         return read_all(self.broker, topic.name, self.ends[topic.name], self.tenant)
 
+    def later(self, topic: Topic) -> Iterator[Record]:
+        """The tenant's records of ``topic`` that came after the view was taken, up to now."""
+        ends = self.ends[topic.name].items()
+        since = {place: (end, self.broker.ends(topic.name, place)[1]) for place, (_, end) in ends}
+        return read_all(self.broker, topic.name, since, self.tenant)
+
     def _first(self, record: Record, said: Attributes) -> bool:
         """Whether this is the first record of its id from one of our roles; one with other content is a finding."""
         if not said.source.startswith(self.source):

@@ -17,6 +17,7 @@ from streams.settings import Settings
 State = Literal["ok", "warn", "fail"]
 APART_S = 2.0  # seconds between two clocks that nobody minds
 FULL = 0.8  # of the store's memory
+REWRITE = 'BGREWRITEAOF, or its file may not load, then CONFIG RESETSTAT: operators.md, "Redis\' disk was full"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,10 @@ def _of_persistence(found: NodeFound) -> Check:
         mend = "set appendonly yes: what the store acknowledged must survive it"
         return Check(name, "fail", "there is no append-only file", mend)
     if info.get("aof_last_write_status", "ok") != "ok":
-        return Check(name, "fail", "the last write to the append-only file failed", "free or mend the disk")
+        return Check(name, "fail", "the last write to the append-only file failed", f"free or mend the disk; {REWRITE}")
+    refused = info.get("errorstat_MISCONF", {}).get("count", 0)
+    if refused:
+        return Check(name, "warn", f"its disk was full or failed: {refused:,} commands were refused since", REWRITE)
     sync = settings.get("appendfsync")
     if sync is None:
         return Check(name, "warn", "there is an append-only file; appendfsync is not told", "allow CONFIG GET")

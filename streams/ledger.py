@@ -17,7 +17,7 @@ from streams.engines.broker import Broker
 from streams.message import Record
 
 NONE = 0  # the hash that stands for "no outcome"
-MOST_FINDINGS = 200  # shown; all are counted
+MOST_FINDINGS = 50  # shown of each kind; all are counted
 
 Ends = Mapping[int, tuple[int, int]]
 
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class Findings:
-    """Every finding counted, the first ``MOST_FINDINGS`` kept."""
+    """Every finding counted, the first ``MOST_FINDINGS`` of each kind kept, so that none hides another."""
 
     counts: Counter[str] = field(default_factory=Counter)
     shown: list[Finding] = field(default_factory=list)
@@ -40,13 +40,14 @@ class Findings:
     def add(self, kind: str, where: object, detail: str) -> None:
         """Note one."""
         self.counts[kind] += 1
-        if len(self.shown) < MOST_FINDINGS:
+        if self.counts[kind] <= MOST_FINDINGS:
             self.shown.append(Finding(kind, str(where), detail))
 
     def include(self, others: Findings) -> None:
         """Take in the findings of another part."""
-        self.counts.update(others.counts)
-        self.shown += others.shown[: MOST_FINDINGS - len(self.shown)]
+        for one in others.shown:
+            self.add(*one)
+        self.counts.update(others.counts - Counter(one.kind for one in others.shown))
 
 
 def hashed(*parts: str | bytes) -> int:

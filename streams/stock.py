@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from schemas import topics
 from streams.books import Books
-from streams.ledger import Findings, Ledger, hashed, readable
+from streams.ledger import Findings, Ledger, attributes, hashed, readable
 from streams.message import Message
 from streams.quotes import of_prediction
 
@@ -67,6 +67,7 @@ class Stock:
     values: int = 0
     unsent: int = 0
     waiting: set[str] = field(default_factory=set)
+    _strangers: list[tuple[int, str, str]] = field(default_factory=list)  # ids not in view, where, and the keys
 
     def examine(self, holdings: Iterable[Holding]) -> None:
         """Hold all that the tenant's shards hold against the topics."""
@@ -77,6 +78,7 @@ class Stock:
             self._values(one)
             for name in READS.get(role, ()):
                 self._offset(self.books.ledgers[name], partition, one)
+        self._who_never_was()
         for role, names in READS.items():
             for partition, column in self.books.ledgers[names[0]].columns.items():
                 if (role, partition) not in found and column.came.any():
@@ -101,7 +103,7 @@ class Stock:
     def _outbox(self, one: Holding) -> None:
         """Every output in an outbox is in the log as it is there; what is not was never sent, a fault at rest."""
         for packed in one.outbox:
-            where = f"{one.shard.role}/{one.shard.partition}"
+            where = _place(one.shard)
             try:
                 message = Message.unpack(packed)
             except (ValueError, UnicodeDecodeError) as error:
@@ -118,13 +120,30 @@ class Stock:
                 self.findings.add("store-outbox", where, f"{message.id} was published with other content")
 
     def _values(self, one: Holding) -> None:
-        read = {"session": _session, "curate": _curate}.get(one.shard.role)
+        role, where = one.shard.role, _place(one.shard)
+        read = {"session": _session, "curate": _curate}.get(role)
         for key, value in one.values():
+            kind, _, id_ = key.partition(":")
             self.values += 1
-            if key.startswith("w:"):
-                self.waiting.add(key.removeprefix("w:"))
-            if read is not None and (wrong := read(self.books, key, value)) is not None:
-                self.findings.add("store-state", f"{one.shard.role}/{one.shard.partition}", f"{key} {wrong}")
+            if kind == "w":
+                self.waiting.add(id_)
+            if role == "curate" and kind in ("p", "m") and hashed(id_) not in self.books.requested.examples:
+                self._strangers.append((hashed(id_), where, key))
+            elif read is not None and (wrong := read(self.books, key, value)) is not None:
+                self.findings.add("store-state", where, f"{key} {wrong}")
+
+    def _who_never_was(self) -> None:
+        """What curate knows and the view does not came while the view was read, or never was."""
+        if not self._strangers or not self.books.requested.is_whole:
+            return
+        came = {hashed(attributes(record).id) for record in self.books.later(topics.EXAMPLE)}
+        for id_, where, key in self._strangers:
+            if id_ not in came:
+                self.findings.add("store-state", where, f"{key} is no record of {topics.EXAMPLE.name}")
+
+
+def _place(shard: Shard) -> str:
+    return f"{shard.role}/{shard.partition}"
 
 
 def _session(books: Books, key: str, value: bytes) -> str | None:
@@ -143,10 +162,6 @@ def _session(books: Books, key: str, value: bytes) -> str | None:
 def _curate(books: Books, key: str, value: bytes) -> str | None:
     """What is wrong with a value of the curate role: what it replays are examples, and as they were made."""
     kind, _, id_ = key.partition(":")
-    if kind not in ("p", "m"):
-        return None
-    if hashed(id_) not in books.requested.examples:
-        return f"is no record of {topics.EXAMPLE.name}" if books.requested.is_whole else None
     if kind == "p" and books.quotes.is_misquoted(hashed(id_), readable(value)):
         return "says something else than its example"
     return None

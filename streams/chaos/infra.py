@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import redis
 
 from schemas.errors import ConfigurationError
 from streams.chaos.disk import MountedDisk, RationedDisk, small_disk
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from deploy.kafka.broker import Broker
     from deploy.redis.server import RedisServer
 
+APPEND_ONLY = "appendonlydir"  # in Redis' folder
 DISK_MB = 128
 OUTAGE_S = 8.0  # longer than the session timeout of the stand: the group has given its members up
 
@@ -94,6 +97,26 @@ def infra_of(here: Stand) -> Infra:
     """The servers of a row that is played on ``infra``."""
     assert isinstance(here.servers, Infra)
     return here.servers
+
+
+def admin(port: int) -> closing[redis.Redis]:
+    """A client of the server itself, past the proxy."""
+    return closing(redis.Redis(port=port))
+
+
+def rewrite(here: Stand) -> None:
+    """Have Redis write its append-only file anew from memory, as operators are told to, and return when it has."""
+    with admin(infra_of(here).redis_server.port) as server:
+        before = server.info("stats")["total_forks"]
+        server.bgrewriteaof()
+
+        def is_written() -> bool:
+            found = server.info()
+            left = found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"]
+            return found["total_forks"] > before and not left
+
+        here.wait_until(is_written, "Redis has written its file anew")
+        here.must(server.info("persistence")["aof_last_bgrewrite_status"] == "ok", "Redis cannot write its file anew")
 
 
 def pause(seconds: float) -> None:

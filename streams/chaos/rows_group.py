@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from streams.stage import rss_mb
 COMERS = 6
 BACKLOG = 3_000  # interactions, and as many feedbacks: more than the engine lets wait for two partitions
 MOST_GROWTH_MB = 96.0  # librdkafka's 16 MB, some 10^4 records decoded, and what Python keeps
+IMPORTED_S = 120.0  # while two cores do much else
 SLOW_TURNS, SLOW_S, QUICK_S = 40, 0.09, 0.03
 
 
@@ -114,6 +116,7 @@ def rolling_upgrade(here: Stand) -> Audit:
     order = here.random.sample(sorted(ROLES), len(ROLES))
     with closing(Nursery(next_version)) as nursery:  # it imports while the present version goes to work
         crews = {role: here.start(role, instance=role) for role in ROLES}
+        nursery.bear(["--help"], os.environ, here.folder / "next.log", IMPORTED_S).wait(IMPORTED_S)  # it has imported
         here.play()
         for role in order:
             here.reach("session", here.random.randint(30, 60))

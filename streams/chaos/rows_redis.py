@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import closing
 from functools import partial
 
 import redis
@@ -12,14 +11,13 @@ from state.keys import COMMITS, shard_keys
 from state.store import Shard
 from streams.chaos.claims import reasons
 from streams.chaos.crew import Crew
-from streams.chaos.infra import infra, infra_of, pause
+from streams.chaos.infra import APPEND_ONLY, admin, infra, infra_of, pause
 from streams.chaos.matrix import Row
 from streams.chaos.proxy import Proxy, Weather
 from streams.chaos.stand import Stand
 from streams.roles import ROLES
 
 STORED = ("session", "curate")  # the roles that keep what they know in Redis
-AOF = "appendonlydir"
 BURST = 200  # interactions
 
 
@@ -51,7 +49,7 @@ def emptied(here: Stand) -> None:
     """SIGKILL, and its disk is lost with it."""
     crew, server = at_work(here), infra_of(here).redis_server
     server.kill()
-    shutil.rmtree(server.folder / AOF)
+    shutil.rmtree(server.folder / APPEND_ONLY)
     until_they_say(here, crew, "the store")
     server.start()
     here.recovered("outage", *ROLES)
@@ -105,11 +103,6 @@ def failed_over(here: Stand, *, cut_off: bool) -> None:
     here.note("forgotten_commits", forgotten)
     here.must(forgotten > 0, "the replica did not lag, so nothing was tried")
     here.recovered("outage", *ROLES)
-
-
-def admin(port: int) -> closing[redis.Redis]:
-    """A client of the server itself, past the proxy."""
-    return closing(redis.Redis(port=port))
 
 
 def commits(here: Stand, server: redis.Redis) -> int:

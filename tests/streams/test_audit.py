@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from schemas.training import TrainRequest, TrainStep
 from streams.audit import HORIZON_S, Audit, audit, audit_of
 from streams.books import Books
 from streams.engines.memory import ManualClock, MemoryLog
+from streams.ledger import MOST_FINDINGS, Findings
 from streams.message import Record
 from streams.quality import quality
 
@@ -336,6 +338,16 @@ def test_the_verdict_says_what_is_wrong(lesson: Lesson) -> None:
 def test_an_audit_is_plain_json(lesson: Lesson) -> None:
     found = of(lesson.log)
     assert json.loads(json.dumps(found.to_dict()))["events"] == found.events
+
+
+def test_a_kind_that_is_found_often_is_counted_and_hides_no_other() -> None:
+    found, others = Findings(), Findings()
+    for n in range(2 * MOST_FINDINGS):
+        (found if n % 3 else others).add("lost", n, "has no outcome")
+    others.add("gap", "4", "is missing")
+    found.include(others)
+    assert found.counts == {"lost": 2 * MOST_FINDINGS, "gap": 1}
+    assert Counter(one.kind for one in found.shown) == {"lost": MOST_FINDINGS, "gap": 1}
 
 
 def _whole(record: Record) -> tuple[tuple[tuple[str, bytes | None], ...], bytes | None]:

@@ -67,6 +67,7 @@ def test_a_store_that_keeps_and_never_evicts_is_well(settings: Settings) -> None
     [
         (node({"aof_enabled": 0}), "store persistence", "fail"),
         (node({"aof_last_write_status": "err"}), "store persistence", "fail"),
+        (node({"errorstat_MISCONF": {"count": 3}}), "store persistence", "warn"),
         (node(settings={"appendfsync": "no"}), "store persistence", "warn"),
         (node(settings={}), "store persistence", "warn"),
         (node({"redis_version": "7.0.15"}, settings={"appendfsync": "everysec"}), "store persistence", "warn"),
