@@ -66,6 +66,20 @@ class Fetched(ConsumerMessage):
     sought: int
 
 
+class NothingRead(dict[TP, int | None]):
+    """What Faust has read, and would pass over if it came again: nothing.
+
+    Faust notes an offset when it has passed a message on, also one that it fetched before a seek: whatever lies before
+    that would never come. The owner knows by the count of seeks.
+    """
+
+    def __getitem__(self, place: TP) -> None:
+        return None
+
+    def __setitem__(self, place: TP, offset: int | None) -> None:
+        pass
+
+
 class StoreConsumer(driver.Consumer):
     """Reads where the owner says."""
 
@@ -78,6 +92,7 @@ class StoreConsumer(driver.Consumer):
         self._sought: Mapping[int, int] = {}
         self.heard: float | None = None  # when the broker last sent something, monotonic; None: nothing is asked of it
         self._heard: Mapping[TP, int | None] = {}
+        self._read_offset = NothingRead()
 
     async def begin(self, partition: int, places: Mapping[TP, int | None]) -> dict[TP, int]:
         """Seek to the offsets of ``places``, None being the first that the log holds; returns where each begins.

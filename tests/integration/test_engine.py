@@ -13,15 +13,19 @@ import uuid
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
+from faust.types import TP
 from stand import Hand, Stand, eventually, ground, opened
 
 from schemas import topics
 from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused, TooManyPoisons
 from streams.assembly import Workshop, partitions_of
+from streams.engines.faust import FaustEngine
+from streams.engines.faust_app import StoreConsumer
 from streams.health import HealthServer, Limits, verdict
 from streams.message import Record
 from streams.settings import load
@@ -155,6 +159,19 @@ def test_a_partition_that_was_held_back_when_it_was_given_away_flows_when_it_com
         gate.set()
         eventually(lambda: all(values(hand.seen) == list(range(sent)) for hand in last.values()), "all is decided")
     assert all(last[n] is not before[n] for n in (0, 1)), "both were taken anew"
+
+
+def test_what_faust_has_passed_on_before_a_seek_is_not_held_against_what_comes_after(kafka: str) -> None:
+    here, sent = ground(kafka, 1), 10
+    (topic,) = here.names
+    hand = opened()
+    with here.engine(lambda partition: hand, "faust") as stand:
+        assert isinstance(stand.engine, FaustEngine)
+        eventually(lambda: stand.engine.partitions == {0}, "it has its partition")
+        noted = cast(StoreConsumer, stand.engine._app.consumer)._read_offset  # as by a message that was on its way
+        noted[TP(topic, 0)] = 10 * sent
+        here.put(topic, 0, sent)
+        eventually(lambda: values(hand.seen) == list(range(sent)), "all are decided")
 
 
 @each_engine
