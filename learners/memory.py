@@ -24,8 +24,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pydantic_core import from_json, to_json
-
 from learners.entry import Entry, MemorySettings, weighed
 from learners.index import Index, Kind
 from learners.lots import Lots
@@ -93,16 +91,6 @@ class Memory:
     def of_learner(self, learner: str) -> list[str]:
         """The ids of a learner's entries."""
         return self._index.of("learner", learner)
-
-    def to_bytes(self) -> bytes:
-        """All entries as JSON columns. A caller that writes often stores entries singly, see ``changes``."""
-        return to_json(dict(zip(Entry._fields, zip(*self.ordered, strict=True), strict=False)))
-
-    @classmethod
-    def from_bytes(cls, value: bytes, settings: MemorySettings) -> Memory:
-        """The inverse of ``to_bytes``, cut down where ``settings`` now allow less. Raises ValueError, KeyError."""
-        columns = from_json(value)
-        return cls.of(settings, map(Entry, *(columns[name] for name in Entry._fields)) if columns else ())
 
     def admit(self, *entries: Entry) -> tuple[str, ...]:
         """Offer ``entries``; returns the ids that were held before and are not now."""

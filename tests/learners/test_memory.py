@@ -190,13 +190,6 @@ def test_an_evicted_entry_leaves_no_trace() -> None:
     assert alone == Memory.of(small())
 
 
-@given(offered=offers())
-def test_bytes_restore_the_memory(offered: list[Entry]) -> None:
-    memory = Memory.of(small(), offered)
-    memory.replayed(one.id for one in offered[::2])
-    assert Memory.from_bytes(memory.to_bytes(), small()) == memory
-
-
 @given(offered=offers(), cut=st.integers(0, 60))
 def test_the_changes_turn_a_stored_memory_into_the_next(offered: list[Entry], cut: int) -> None:
     memory = Memory.of(small(), offered[:cut])
@@ -229,10 +222,10 @@ def test_replays_are_counted_and_merging_keeps_the_larger_count() -> None:
     assert merge(never, twice) == merge(twice, never) == twice
 
 
-def test_a_memory_of_smaller_settings_is_cut_down_on_restoring() -> None:
+def test_entries_are_cut_down_to_what_smaller_settings_allow() -> None:
     memory = Memory.of(small(), [entry(small(), str(i), 0.5, "a", None, None, 0) for i in range(12)])
     less = MemorySettings(capacity=3)
-    assert set(Memory.from_bytes(memory.to_bytes(), less).entries) == {one.id for one in memory.ordered[:3]}
+    assert set(Memory.of(less, memory.ordered).entries) == {one.id for one in memory.ordered[:3]}
 
 
 def moments(n: int, rules: MemorySettings, marks: float = 0.0) -> list[Entry]:
