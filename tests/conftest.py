@@ -1,4 +1,5 @@
-"""Servers for the tests, started at most once a session and dead with it; servers.py says where they come from.
+"""Servers for the tests, started at most once a session and dead with it; servers.py says where they come from. And a
+worker's bench, which many tests begin with.
 
 In CI a missing server fails the test that asks for it; elsewhere that test is skipped, saying what to install.
 """
@@ -9,13 +10,16 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from servers import NoServer, Server, kafka_server, redis_server
 
 from deploy.kafka.broker import QUICK, Broker, BrokerFailed
 from deploy.redis.server import RedisFailed, RedisServer
+
+if TYPE_CHECKING:
+    from trainlog import Bench
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 FOUND = pytest.StashKey[list[str]]()
@@ -77,6 +81,28 @@ def _broker(folder: Path) -> Iterator[Broker]:
         _missing(str(failure))
     with broker:
         yield broker
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Fold as the worker does; later tests find torch as it was."""
+    import torch
+
+    from learners.fingerprint import fix_threads
+
+    threads = torch.get_num_threads()
+    fix_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A log of train requests, and a folder for blobs."""
+    from trainlog import Bench
+
+    return Bench(tmp_path)
 
 
 def _enter(name: str, server: AbstractContextManager[Server], running: ExitStack, config: pytest.Config) -> str:

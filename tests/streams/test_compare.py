@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
-import torch
 from builders import MODEL, SMALL, TENANT
 from trainlog import Bench, ask, digests, example, reset, step, train_log
 
@@ -22,16 +21,9 @@ from streams.contrast import to_json
 from streams.refold import NotFound, refold
 from streams.requests import Asked, in_file, in_log, save
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 12
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 def requests(steps: int = STEPS) -> list[Asked]:

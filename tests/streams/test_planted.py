@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lesson import MODEL, TENANT, Lesson, copied, held, records
 from plants import OF_THE_MODEL, PLANTED, REQUESTS, Scene, manifest, saying, whole_of
 
-from learners.fingerprint import fix_threads
 from learners.request import encode_request
 from schemas import topics
 from schemas.codec import decode
@@ -23,14 +20,7 @@ from streams.audit import audit
 from streams.engines.memory import MemoryLog
 from streams.quotes import Quotes
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    fix_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from builders import MODEL, TENANT
 from trainlog import CADENCE, Bench, ask, caught_up, digests, reset, step
 
@@ -15,22 +13,10 @@ from streams.prune import FEWEST, Pruning, delete, plan, resets
 from streams.refold import check
 from streams.worker import Worker
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SNAPSHOTS = 5  # after that of the genesis
 NOW_MS = 2**62
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def learned(bench: Bench) -> Worker:

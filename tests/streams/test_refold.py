@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-import torch
 from builders import MODEL, TENANT
 from trainlog import Bench, ask, digests, reset, step
 
 from learners.model import served_digest
 from streams.refold import NotFound, check, refold
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_newest_version_folds_to_the_digests_that_were_published(bench: Bench) -> None:

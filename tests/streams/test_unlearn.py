@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-import torch
 from builders import MODEL, SMALL, TENANT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,19 +26,12 @@ from streams.unlearn import left_in, to_json, unlearn
 from streams.without import Someone, Without
 from tests.learners.cases import CLAIM, DEPTH, MOVE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WHO = ("kim", "lee", None)
 RATERS = ("ann", "bo")
 ALL_PARTS = LearningSettings(tasks=SMALL.tasks, buckets=4096, dim=4, hidden=8, replay="der++", ewc_weight=1.0,
                              ewc_steps=2, probe_steps=2, schedule="plateau", schedule_steps=2)  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 def example(n: int, before: Sequence[str] = ()) -> TrainExample:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import torch
 from builders import MODEL, SMALL, TENANT, records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,20 +26,9 @@ from streams.processor import message
 from streams.watcher import RETRY_S, ModelWatcher
 from streams.worker import Cadence, Worker
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ONLY_GENESIS = Cadence(delta_s=1.0, snapshot_steps=10_000, snapshot_s=1e9)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def learn(bench: Bench, worker: Worker, *steps: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from builders import MODEL, SMALL, TENANT, records
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,20 +35,9 @@ from streams.message import Message
 from streams.processor import Output, message
 from streams.worker import RETRY_S, Cadence, Worker
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 8
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 @pytest.fixture(scope="module")
