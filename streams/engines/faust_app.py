@@ -131,6 +131,12 @@ class StoreConsumer(driver.Consumer):
         self.owner.assigned(places)
         return {}
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Called by Faust with what the group gives. Where that is nothing, it would seek nothing: tell the owner."""
+        if not assigned:
+            self.owner.assigned(())
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def wait_empty(self) -> None:
         """Called by Faust before partitions are given away, and when it stops."""
         await self.owner.let_go()
@@ -141,11 +147,14 @@ class StoreConsumer(driver.Consumer):
             super().on_buffer_drop(tp)
 
     async def _wait_next_records(self, timeout: float) -> tuple[RecordMap | None, set[TP] | None]:
+        found: tuple[RecordMap | None, set[TP] | None] = {}, set()
         if self.flow_active and not self._get_active_partitions():  # Faust would sleep for a second
             self.owner.polled()
             await asyncio.sleep(POLL_S)
-            return {}, set()
-        return await super()._wait_next_records(timeout)
+        else:
+            found = await super()._wait_next_records(timeout)
+        # None: when partitions have begun to move, Faust would seek, and the owner take back what it has let go.
+        return found if self.flow_active else (None, None)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
         try:

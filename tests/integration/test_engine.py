@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import product
 from pathlib import Path
 from typing import cast
@@ -159,6 +160,31 @@ def test_a_partition_that_was_held_back_when_it_was_given_away_flows_when_it_com
         gate.set()
         eventually(lambda: all(values(hand.seen) == list(range(sent)) for hand in last.values()), "all is decided")
     assert all(last[n] is not before[n] for n in (0, 1)), "both were taken anew"
+
+
+@each_engine
+def test_a_member_that_is_left_without_partitions_stands_by_and_takes_back_none(kafka: str, kind: str) -> None:
+    here, slow, taken = ground(kafka, 2), Hand(), list[int]()
+
+    def assign(partition: int) -> Hand:
+        taken.append(partition)
+        return opened()
+
+    def others(name: str, hand: Hand) -> AbstractContextManager[Stand]:
+        return here.engine(lambda partition: hand, kind, instance=name, drain_s=2.0)
+
+    with others("b", slow) as second, here.engine(assign, kind, instance="c") as third:
+        eventually(lambda: (second.engine.partitions, third.engine.partitions) == ({0}, {1}), "each has its partition")
+        here.put(here.names[0], 0, 1)
+        eventually(lambda: slow.threads, "one is at work, so that it gives up its partition later than the other")
+        with others("a", opened()) as first:
+            eventually(lambda: first.engine.partitions == {0}, "who comes first by name has the first partition")
+            eventually(lambda: second.engine.partitions == {1}, "and the next the last")
+            eventually(lambda: third.engine.vitals.waiting_for is None, "it stands by", 20.0)
+            before = len(taken)
+            threading.Event().wait(3.0)  # some tries, if it tried
+            assert (third.engine.partitions, len(taken)) == (set(), before)
+            slow.gate.set()
 
 
 def test_what_faust_has_passed_on_before_a_seek_is_not_held_against_what_comes_after(kafka: str) -> None:
