@@ -102,6 +102,20 @@ def test_an_audit_of_roles_at_work_calls_nothing_wrong_that_only_came_later(
     assert found.ok or found.is_empty, found.findings
 
 
+def test_a_role_that_has_not_begun_has_no_state_and_that_is_a_fault_only_at_rest(lesson: Lesson) -> None:
+    sent = {topics.INTERACTION.name, topics.FEEDBACK.name}
+    log = copied(lesson.log, lambda record: record if record.origin.topic in sent else None)
+    begun, ended = (audit(log, TENANT, MODEL, at_rest=at_rest, holdings=[]) for at_rest in (False, True))
+    assert (begun.ok, begun.pending) == (True, begun.inputs), begun.findings
+    assert "store-offset" in {finding.kind for finding in ended.findings}
+
+
+def test_a_shard_that_is_lost_is_found_while_roles_are_at_work(scene: Scene) -> None:
+    left = [held for held in scene.holdings if held.shard.role != "curate"]
+    found = audit(scene.log, TENANT, MODEL, at_rest=False, holdings=left)
+    assert {finding.kind for finding in found.findings} == {"store-offset"}
+
+
 def test_snapshots_that_operators_have_deleted_are_counted_and_no_fault(scene: Scene) -> None:
     oldest = decode(topics.CHECKPOINT, *whole_of(records(scene.log, topics.CHECKPOINT)[0])).data
     assert isinstance(oldest, Checkpoint)
