@@ -92,6 +92,8 @@ class Stock:
         start, _ = self.books.ends[ledger.topic].get(partition, (0, 0))
         begun, end = self.books.broker.ends(ledger.topic, partition)  # taken after the store was read
         stored = one.offsets.get(where, start)
+        if not self.at_rest:
+            begun = start  # what was taken since then, a role at work had left behind, or the next audit finds it
         if stored < begun:
             self.findings.add("overtaken", where, f"the store is at {stored}, and the log begins at {begun}")
         if stored > end:

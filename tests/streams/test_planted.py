@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lesson import MODEL, TENANT, Lesson, copied, held, records
-from plants import OF_THE_MODEL, PLANTED, REQUESTS, Scene, manifest, saying, whole_of
+from plants import OF_THE_MODEL, PLANTED, REQUESTS, Scene, let_retention_overtake, manifest, saying, whole_of
 
 from learners.request import encode_request
 from schemas import topics
 from schemas.codec import decode
 from schemas.model import Checkpoint
 from state.inventory import in_memory
-from streams.audit import audit
+from streams.audit import audit, audit_of
+from streams.books import Books
 from streams.engines.memory import MemoryLog
 from streams.quotes import Quotes
 
@@ -114,6 +115,17 @@ def test_a_shard_that_is_lost_is_found_while_roles_are_at_work(scene: Scene) -> 
     left = [held for held in scene.holdings if held.shard.role != "curate"]
     found = audit(scene.log, TENANT, MODEL, at_rest=False, holdings=left)
     assert {finding.kind for finding in found.findings} == {"store-offset"}
+
+
+@pytest.mark.parametrize("at_rest", [True, False])
+def test_what_retention_takes_while_the_log_is_read_has_overtaken_only_who_is_at_rest(
+    scene: Scene, at_rest: bool
+) -> None:
+    scene.log = copied(scene.log)
+    books = Books(scene.log, TENANT, MODEL)
+    let_retention_overtake(scene)  # who is at work was there when the store was read, and is further now
+    found = audit_of(books, at_rest=at_rest, holdings=scene.holdings)
+    assert ("overtaken" in {finding.kind for finding in found.findings}) == at_rest
 
 
 def test_snapshots_that_operators_have_deleted_are_counted_and_no_fault(scene: Scene) -> None:
