@@ -142,8 +142,8 @@ class StoreConsumer(driver.Consumer):
         await self.owner.let_go()
 
     def on_buffer_drop(self, tp: TP) -> None:
-        """Called by Faust when its own queue has room again."""
-        if not self.owner.holds_back(tp.partition):
+        """Called when a queue has room again. What is paused waits until it is sought: it would be read in vain."""
+        if tp not in self._paused_partitions and not self.owner.holds_back(tp.partition):
             super().on_buffer_drop(tp)
 
     async def _wait_next_records(self, timeout: float) -> tuple[RecordMap | None, set[TP] | None]:

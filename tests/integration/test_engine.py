@@ -200,6 +200,18 @@ def test_what_faust_has_passed_on_before_a_seek_is_not_held_against_what_comes_a
         eventually(lambda: values(hand.seen) == list(range(sent)), "all are decided")
 
 
+def test_of_a_partition_that_stands_nothing_is_fetched_though_it_was_held_back(kafka: str) -> None:
+    here, most, hand = ground(kafka, 1), 10, Hand(fails=lambda: TooManyPoisons("it ends each process"))
+    here.put(here.names[0], 0, 20 * most)
+    with here.engine(lambda partition: hand, "faust", batch=5, most_queued=most) as stand:
+        assert isinstance(stand.engine, FaustEngine)
+        eventually(lambda: stand.engine.queued(0) > most, "so much is queued that the partition is held back")
+        hand.gate.set()
+        eventually(lambda: stand.engine.vitals.waiting_for == "it ends each process", "it stands")
+        eventually(lambda: not stand.engine.holds_back(0), "nothing is queued any more")
+        assert not cast(StoreConsumer, stand.engine._app.consumer)._get_active_partitions()
+
+
 @each_engine
 def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str) -> None:
     here, sent = ground(kafka, 1), 10
