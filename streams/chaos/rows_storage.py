@@ -227,6 +227,8 @@ def restored(here: Stand) -> None:
     shutil.copytree(backup / "redis", machine)
     servers.redis_server = RedisServer(machine)
     servers.redis_server.start()
+    with admin(servers.redis_server.port) as server:
+        here.must(server.dbsize(), "the copy of Redis holds nothing, so that all was adopted from the log")
     servers.to_redis.switch(servers.redis_server.port)
     shutil.move(backup / "kafka", servers.broker.log.parent)
     servers.own_broker = servers.broker_in(servers.broker.log.parent)
