@@ -174,7 +174,8 @@ class FaustEngine:
         for partition in self._tenure.drop_failed():
             self._consumer.pause_partitions(self._places(partition))
         for partition in self._tenure.due():
-            await self._take(partition)
+            if partition in self._tenure.retry:  # else it was given away while another was taken
+                await self._take(partition)
 
     async def _take(self, partition: int) -> None:
         """Take a partition, seek to what the store holds, and let its records come."""

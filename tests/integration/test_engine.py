@@ -20,7 +20,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 from faust.types import TP
-from stand import Hand, Stand, eventually, ground, opened
+from stand import PATIENCE_S, Hand, Stand, eventually, ground, opened
 
 from schemas import topics
 from schemas.errors import BrokerError, CurrereError, PartitionsChanged, Refused, TooManyPoisons
@@ -185,6 +185,26 @@ def test_a_member_that_is_left_without_partitions_stands_by_and_takes_back_none(
             threading.Event().wait(3.0)  # some tries, if it tried
             assert (third.engine.partitions, len(taken)) == (set(), before)
             slow.gate.set()
+
+
+def test_what_was_given_away_while_another_partition_was_taken_is_not_taken(kafka: str) -> None:
+    here, taken, gate = ground(kafka, 2), list[int](), threading.Event()
+
+    def assign(partition: int) -> Hand:
+        taken.append(partition)
+        gate.wait(PATIENCE_S)
+        return opened()
+
+    with here.engine(assign, "faust", instance="b") as stand:
+        eventually(lambda: taken, "it takes the first")
+        left, gone = taken[0], 1 - taken[0]
+        name = "c" if gone else "a"  # `range` gives the first partition to the first by name
+        with here.engine(lambda partition: opened(), "faust", instance=name) as other:
+            eventually(lambda: other.engine.partitions == {gone}, "another has the second")
+            gate.set()
+            eventually(lambda: stand.engine.partitions == {left}, "it has what was left to it")
+            threading.Event().wait(2.0)
+            assert gone not in taken
 
 
 def test_what_faust_has_passed_on_before_a_seek_is_not_held_against_what_comes_after(kafka: str) -> None:
