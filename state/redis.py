@@ -213,7 +213,7 @@ def _explained(address: str) -> Iterator[None]:
         yield
     except (RedisError, RedisClusterException) as error:
         known = next((hint for kind, hint in HINTS if isinstance(error, kind)), "see the server's log")
-        what = FULL_DISK if "MISCONF" in str(error) else known
+        what = FULL_DISK if "MISCONF" in str(error) and "AOF" in str(error) else known
         raise StoreUnavailable(f"store at {address}: {error}; {what}") from error
 
 

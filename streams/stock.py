@@ -131,13 +131,14 @@ class Stock:
             if kind == "w":
                 self.waiting.add(id_)
             if role == "curate" and kind in ("p", "m") and hashed(id_) not in self.books.requested.examples:
-                self._strangers.append((hashed(id_), where, key))
+                if self.books.requested.is_whole:
+                    self._strangers.append((hashed(id_), where, key))
             elif read is not None and (wrong := read(self.books, key, value)) is not None:
                 self.findings.add("store-state", where, f"{key} {wrong}")
 
     def _who_never_was(self) -> None:
         """What curate knows and the view does not came while the view was read, or never was."""
-        if not self._strangers or not self.books.requested.is_whole:
+        if not self._strangers:
             return
         came = {hashed(attributes(record).id) for record in self.books.later(topics.EXAMPLE)}
         for id_, where, key in self._strangers:

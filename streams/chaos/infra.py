@@ -107,15 +107,15 @@ def admin(port: int) -> closing[redis.Redis]:
 def rewrite(here: Stand) -> None:
     """Have Redis write its append-only file anew from memory, as operators are told to, and return when it has."""
     with admin(infra_of(here).redis_server.port) as server:
-        before = server.info("stats")["total_forks"]
-        server.bgrewriteaof()
 
         def is_written() -> bool:
-            found = server.info()
-            left = found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"]
-            return found["total_forks"] > before and not left
+            found = server.info("persistence")
+            return not (found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])
 
-        here.wait_until(is_written, "Redis has written its file anew")
+        here.wait_until(is_written, "Redis has done what it rewrites by itself")
+        before = server.info("stats")["total_forks"]
+        server.bgrewriteaof()
+        here.wait_until(lambda: server.info("stats")["total_forks"] > before and is_written(), "Redis has rewritten")
         here.must(server.info("persistence")["aof_last_bgrewrite_status"] == "ok", "Redis cannot write its file anew")
 
 

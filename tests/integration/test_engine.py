@@ -51,6 +51,17 @@ def healthz(port: int) -> tuple[int, str]:
         return 0, ""
 
 
+def look_often(stand: Stand) -> None:
+    """Return when the engine has asked for records often enough to have tried again whatever it tries each second."""
+    asked = set[float]()
+
+    def often() -> bool:
+        asked.add(stand.engine.vitals.polled)
+        return len(asked) > 20
+
+    eventually(often, "it asks for records")
+
+
 class Idle(Hand):
     """Takes what comes and never decides it."""
 
@@ -180,9 +191,9 @@ def test_a_member_that_is_left_without_partitions_stands_by_and_takes_back_none(
         with others("a", opened()) as first:
             eventually(lambda: first.engine.partitions == {0}, "who comes first by name has the first partition")
             eventually(lambda: second.engine.partitions == {1}, "and the next the last")
-            eventually(lambda: third.engine.vitals.waiting_for is None, "it stands by", 20.0)
+            eventually(lambda: third.engine.vitals.waiting_for is None, "it stands by")
             before = len(taken)
-            threading.Event().wait(3.0)  # some tries, if it tried
+            look_often(third)
             assert (third.engine.partitions, len(taken)) == (set(), before)
             slow.gate.set()
 
@@ -203,7 +214,7 @@ def test_what_was_given_away_while_another_partition_was_taken_is_not_taken(kafk
             eventually(lambda: other.engine.partitions == {gone}, "another has the second")
             gate.set()
             eventually(lambda: stand.engine.partitions == {left}, "it has what was left to it")
-            threading.Event().wait(2.0)
+            look_often(stand)
             assert gone not in taken
 
 
