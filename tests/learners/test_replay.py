@@ -28,7 +28,7 @@ def remembered(n: int) -> Memory:
 @given(n=st.integers(0, 60), seed=st.integers(0, 2**32))
 def test_a_sample_has_no_repeats_and_is_a_function_of_content_and_seed(n: int, seed: int) -> None:
     memory = remembered(40)
-    again = Memory.from_bytes(memory.to_bytes(), RULES)
+    again = Memory.of(RULES, reversed(memory.ordered))
     drawn = sample(memory, n, seed)
     assert drawn == sample(again, n, seed)
     assert len(set(drawn.ids)) == len(drawn.ids) == len(drawn.weights) == min(n, 40)
