@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +53,17 @@ def predict_arrays(served: Served, features: Features) -> dict[str, Floats]:
 def outputs(task: Task, logits: Floats) -> list[Output]:
     """The events' form of the logits [n, logits] of ``task``."""
     numbers = values(task, logits)
-    value = [None] * len(logits) if numbers is None else np.round(numbers, DIGITS).tolist()
+    value = [None] * len(logits) if numbers is None else rounded(numbers)
     if not task.levels:
         return [Output.model_construct(value=number) for number in value]
-    shares = np.round(probabilities(task, logits).astype(np.float64), DIGITS).tolist()
+    shares = rounded(probabilities(task, logits).astype(np.float64))
     return [
         Output.model_construct(probabilities=dict(zip(task.levels, share, strict=True)), value=number)
         for share, number in zip(shares, value, strict=True)
     ]
+
+
+def rounded(numbers: npt.NDArray[np.floating[Any]]) -> list[Any]:
+    """``numbers`` as lists, with so many digits as events have; what rounds to nothing is 0, not -0."""
+    found: list[Any] = np.add(np.round(numbers, DIGITS), 0.0).tolist()
+    return found

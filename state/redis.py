@@ -39,7 +39,7 @@ HINTS = (
     (redis.exceptions.ConnectionError, "start the server or mend the address"),
 )
 
-FULL_DISK = "make room on the server's disk, then rewrite its file: operators.md, \"Redis' disk was full\""
+FULL_DISK = "make room on the server's disk, then rewrite its file: docs/operators.md, \"Redis' disk was full\""
 
 
 class _Server(Protocol):

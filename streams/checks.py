@@ -17,7 +17,7 @@ from streams.settings import Settings
 State = Literal["ok", "warn", "fail"]
 APART_S = 2.0  # seconds between two clocks that nobody minds
 FULL = 0.8  # of the store's memory
-REWRITE = 'BGREWRITEAOF, or its file may not load, then CONFIG RESETSTAT: operators.md, "Redis\' disk was full"'
+REWRITE = 'BGREWRITEAOF, or its file may not load, then CONFIG RESETSTAT: docs/operators.md, "Redis\' disk was full"'
 
 
 @dataclass(frozen=True, slots=True)

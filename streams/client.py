@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from schemas import topics
 from schemas.codec import encode
 from schemas.drift import Consent
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, read_envelope
 from schemas.errors import BrokerError, TooLarge
 from schemas.event import Data, Event
 from schemas.feedback import Feedback
@@ -28,8 +28,11 @@ def event(
 ) -> Event[Data]:
     """An event around ``data``: a new random id and the present time unless they are given.
 
-    Give an id of your own where you have one: an event that is sent twice under one id counts once.
+    Give an id of your own where you have one: an event that is sent twice under one id counts once. Raises ValueError:
+    ``time`` has no time zone.
     """
+    if time is not None and time.tzinfo is None:
+        raise ValueError(f"time {time.isoformat()} has no time zone; datetime.now(UTC) has one")
     envelope = Envelope(
         id=id or uuid.uuid4().hex,
         source=source,
@@ -48,14 +51,21 @@ def key_of(data: Data) -> str:
 
 
 def message_of(found: Event[Data], partitions: Mapping[str, int]) -> Message:
-    """The record of an event, on its key's partition. Raises TooLarge."""
+    """The record of an event, on its key's partition.
+
+    Raises:
+        TooLarge: the log would not take it.
+        UndecodableEvent: nobody could use it: an attribute is empty or too long, or holds a control character.
+    """
     topic = topics.BY_NAME[found.data.TYPE]
     value, key = encode(found.data), key_of(found.data).encode()
     if len(value) > MAX_VALUE_BYTES:
         raise TooLarge(
             f"event {found.id} has {len(value):,} bytes, at most {MAX_VALUE_BYTES:,}; send features by parts"
         )
-    return Message(topic.name, partition_of(key, partitions[topic.name]), key, value, found.envelope.headers())
+    headers = found.envelope.headers()
+    read_envelope(headers)
+    return Message(topic.name, partition_of(key, partitions[topic.name]), key, value, headers)
 
 
 @dataclass
@@ -83,7 +93,11 @@ class Client:
     def send(
         self, data: Interaction | Feedback | Consent, *, id: str | None = None, time: datetime | None = None
     ) -> str:
-        """Enqueue an event; returns its id. Raises TooLarge, or BrokerError for an earlier event that was not taken."""
+        """Enqueue an event; returns its id.
+
+        Raises ValueError, TooLarge, UndecodableEvent: see ``event`` and ``message_of``; BrokerError: an earlier event
+        was not taken.
+        """
         made = event(data, tenant=self.tenant, source=self.source, id=id, time=time)
         self._producer.send(message_of(made, self._partitions), self._acknowledged)
         self._producer.poll()

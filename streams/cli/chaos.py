@@ -65,6 +65,8 @@ def _play(rows: list[Row], rounds: int, seed: int, kept: Results, given: Servers
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers, roles and small disks are ended, too
     with progress_bar("rounds") as bar:
         left = sum(not kept.has(row.name, seed, number) for row in rows for number in range(rounds))
+        if known := len(rows) * rounds - left:
+            typer.echo(f"{known} of {len(rows) * rounds} rounds are in {kept.path} and not played again", err=True)
         task = bar.add_task("chaos", total=left, note="")
 
         def begins(row: Row, number: int) -> None:

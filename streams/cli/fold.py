@@ -217,7 +217,8 @@ def _check(settings: Settings, version: str, as_json: bool) -> None:
     if as_json:
         show_json(result)
     else:
-        typer.echo(f"{found.version}: {found.requests:,} requests fold to {found.served}")
+        as_published = ", as published" if found.holds else ""
+        typer.echo(f"{found.version}: {found.requests:,} requests fold to {found.served}{as_published}")
     if not found.holds:
         published = found.published_fingerprint
         other = f" under another fingerprint ({published})" if published not in (None, found.fingerprint) else ""

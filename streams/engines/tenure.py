@@ -31,12 +31,12 @@ def counts_of(broker: Broker, topics: Sequence[str]) -> dict[str, int]:
 
 def why_gone(broker: Broker, topic: str, partition: int, stored: int) -> str:
     """Why the log does not hold ``stored``, the offset at which a partition is to go on, and what to do."""
+    where = f"{topic}/{partition}: offset {stored}, which the store holds,"
     try:
         low, high = broker.ends(topic, partition)
     except BrokerError:
-        low = high = 0
-    where = f"{topic}/{partition}: offset {stored}, which the store holds,"
-    if 0 < high < stored:
+        return f"{where} has left retention; {RESTORE}"
+    if high < stored:
         return f"{where} lies beyond the log, which ends at {high}: the store is newer than the log; {RESTORE}"
     return f"{where} has left retention, the log begins at {low}; {RESTORE}"
 

@@ -244,8 +244,9 @@ def test_of_a_partition_that_stands_nothing_is_fetched_though_it_was_held_back(k
 
 
 @each_engine
-def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str) -> None:
-    here, sent = ground(kafka, 1), 10
+@pytest.mark.parametrize("sent", [0, 10])
+def test_a_store_that_is_newer_than_the_log_is_called_so(kafka: str, kind: str, sent: int) -> None:
+    here = ground(kafka, 1)
     (topic,) = here.names
     here.put(topic, 0, sent)
     hand = opened(**{f"{topic}/0": sent + 1})

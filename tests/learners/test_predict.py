@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from learners.model import served
-from learners.predict import predict
+from learners.predict import predict, rounded
 from tests.learners.cases import MOVES, begun, folded, said
 
 
@@ -31,3 +32,7 @@ def test_what_was_taught_is_predicted():
 
 def test_nothing_is_predicted_of_nothing():
     assert predict(served(begun()), []) == []
+
+
+def test_what_rounds_to_nothing_is_written_without_a_sign():
+    assert str(rounded(np.array([-0.00001, 0.5, -0.5]))) == "[0.0, 0.5, -0.5]"
