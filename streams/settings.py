@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Literal
@@ -98,12 +100,14 @@ def load(**overrides: object) -> Settings:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {ENVIRONMENT}
     unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known and "_TEST_" not in n)
     if unknown:
-        raise ConfigurationError(f"unknown setting {unknown[0]} in the environment; `currere settings` lists all")
+        raise _unknown(unknown[0], "the environment", known)
     try:
         settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "settings"
+        if first["type"] == "extra_forbidden" and where not in overrides:
+            raise _unknown(where, FILE, Settings.model_fields) from error
         raise ConfigurationError(f"{where}: {first['msg']}; `currere settings` lists all") from error
     except SettingsError as error:
         raise ConfigurationError(f"{error}; it is JSON in the environment") from error
@@ -114,3 +118,9 @@ def load(**overrides: object) -> Settings:
     if settings.group_protocol == "consumer" and settings.session_timeout_ms is not None:
         raise ConfigurationError("session_timeout_ms is the broker's under group_protocol=consumer; leave it out")
     return settings
+
+
+def _unknown(name: str, where: str, known: Iterable[str]) -> ConfigurationError:
+    near = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return ConfigurationError(f"unknown setting {name} in {where}{meant}; `currere settings` lists all")

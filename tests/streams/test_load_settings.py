@@ -56,9 +56,9 @@ def test_an_unknown_key_in_the_environment_is_an_error(name: str, monkeypatch: p
         load()
 
 
-def test_an_unknown_key_in_the_file_is_an_error(toml: Write) -> None:
+def test_an_unknown_key_in_the_file_is_an_error_that_names_file_and_nearest(toml: Write) -> None:
     toml("batches = 7")
-    with pytest.raises(ConfigurationError, match="batches"):
+    with pytest.raises(ConfigurationError, match=r"unknown setting batches in currere\.toml; did you mean batch\?"):
         load()
 
 
