@@ -156,7 +156,9 @@ def draw(now: Progress) -> Group:
     """A run at a moment."""
     table = Table.grid(padding=(0, 2))
     table.add_row("time", f"{now.seconds:5.0f} s", "sent", f"{now.played.sent:,}")
-    table.add_row("labels", f"{now.labels:,}", "waiting", ", ".join(f"{r} {n:,}" for r, n in now.behind.items()))
+    waiting = ", ".join(f"{role} {count:,}" for role, count in now.behind.items())
+    starting = "" if now.played.sent else "for the roles to start, and for a first model"
+    table.add_row("labels", f"{now.labels:,}", "waiting", waiting or starting)
     table.add_row("model", now.version, "swapped", f"{now.fresh:,} times")
     lines: list[Table | Text] = [table]
     for task, curve in now.curve.items():
