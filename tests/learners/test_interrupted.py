@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,8 @@ from schemas.interaction import Payload, Timing, Turn
 from schemas.prediction import ExampleInput
 from schemas.training import TrainExample, TrainRequest
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 AUDIO, VIDEO = 6, 5
 STEPS = 18
 FEW_ROWS = LearningSettings(buckets=4096)  # the default but for the size of its tables, which each digest reads
@@ -39,15 +40,6 @@ WAYS: Mapping[str, LearningSettings] = {
     "A-GEM, plain SGD, a cosine": replace(EVERYTHING, replay="a-gem", dense_optimiser="sgd", schedule="cosine"),
 }
 SAYINGS = (("open", "why do you think so"), ("closed", "is it twelve"), ("none", "sit down please"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    fix_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 def example(n: int) -> TrainExample:
